@@ -8,6 +8,8 @@ import pytest
 from tts_engine.config import PREFIX, ROOT, Settings, load_settings, unknown_settings
 from tts_engine.errors import SettingsError
 
+NO_FILE = Path("no such file")
+
 
 def read(tmp_path: Path, text: str) -> Settings:
     env_file = tmp_path / ".env"
@@ -16,7 +18,7 @@ def read(tmp_path: Path, text: str) -> Settings:
 
 
 def test_defaults_are_the_documented_ones() -> None:
-    settings = load_settings(None)
+    settings = load_settings(NO_FILE)
     assert settings.api_url is None
     assert (settings.api_timeout, settings.max_tokens, settings.temperature, settings.top_p) == (120, 8192, 0.6, 0.9)
     assert (settings.sample_rate, settings.host, settings.port) == (24000, "0.0.0.0", 5005)
@@ -27,7 +29,7 @@ def test_defaults_are_the_documented_ones() -> None:
 def test_comment_after_a_value_is_no_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(tmp_path, "ORPHEUS_API_TIMEOUT=30 # scale this\n").api_timeout == 30
     monkeypatch.setenv("ORPHEUS_API_TIMEOUT", "40 # as docker --env-file keeps it")
-    assert load_settings(None).api_timeout == 40
+    assert load_settings(NO_FILE).api_timeout == 40
 
 
 def test_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +47,8 @@ def test_foreign_names_in_the_file_are_ignored(tmp_path: Path) -> None:
 
 def test_lists_and_pairs_are_written_with_commas(tmp_path: Path) -> None:
     settings = read(
-        tmp_path, "ORPHEUS_EXTRA_VOICES=anna, ऋतु\nORPHEUS_VOICE_ALIASES=alloy=anna, me = dan\nORPHEUS_ACCESS_KEY=a,b # two\n"
+        tmp_path,
+        "ORPHEUS_EXTRA_VOICES=anna, ऋतु\nORPHEUS_VOICE_ALIASES=alloy=anna, me = dan\nORPHEUS_ACCESS_KEY=a,b # two\n",
     )
     assert settings.extra_voices == ("anna", "ऋतु")
     assert settings.voices.find("Alloy").name == "anna"
@@ -112,4 +115,6 @@ def test_readme_lists_every_setting_and_no_other() -> None:
     }
     for name in Settings.model_fields:
         default = documented(name)
-        assert re.search(rf"^\| `{PREFIX}{name.upper()}` \| {re.escape(f'`{default}`' if default else '')} ?\|", table, re.M), name
+        assert re.search(
+            rf"^\| `{PREFIX}{name.upper()}` \| {re.escape(f'`{default}`' if default else '')} ?\|", table, re.M
+        ), name

@@ -1,6 +1,7 @@
 """Every row and edge of the hardware table, with faked hardware."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from tts_engine.config import load_settings
 from tts_engine.errors import SettingsError
 from tts_engine.hardware import Hardware, detect, plan
 
+NO_FILE = Path("no such file")
 CPU = Hardware("cpu", "a processor", cores=8, threads=16, ram_gb=32)
 
 
@@ -34,11 +36,11 @@ def gpu(vram_gb: float, capability: tuple[int, int] | None, device: str = "cuda"
     ],
 )
 def test_mode(hardware: Hardware, mode: str) -> None:
-    assert plan(hardware, load_settings(None)).mode == mode
+    assert plan(hardware, load_settings(NO_FILE)).mode == mode
 
 
 def test_numbers_of_the_table() -> None:
-    settings = load_settings(None)
+    settings = load_settings(NO_FILE)
     high_end = plan(gpu(16, (8, 6)), settings)
     assert (high_end.workers, high_end.token_batch, high_end.parallel_io) == (4, 32, True)
     cpu = plan(CPU, settings)
@@ -50,7 +52,7 @@ def test_settings_override_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = {"WORKERS": "7", "TOKEN_BATCH": "70", "DECODE_THREADS": "3", "MAX_SPEAKING": "9", "DEVICE": "cpu"}
     for name, value in overrides.items():
         monkeypatch.setenv(f"ORPHEUS_{name}", value)
-    chosen = plan(gpu(16, (8, 6)), load_settings(None))
+    chosen = plan(gpu(16, (8, 6)), load_settings(NO_FILE))
     assert (chosen.workers, chosen.token_batch, chosen.decode_threads, chosen.speaking) == (7, 70, 3, 9)
     assert (chosen.device, chosen.mode) == ("cpu", "CPU")
 
@@ -58,11 +60,11 @@ def test_settings_override_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_device_that_is_not_there_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORPHEUS_DEVICE", "cuda")
     with pytest.raises(SettingsError, match="ORPHEUS_DEVICE=cuda"):
-        plan(CPU, load_settings(None))
+        plan(CPU, load_settings(NO_FILE))
 
 
 def test_decode_threads_never_exceed_the_cores() -> None:
-    assert plan(dataclasses.replace(CPU, cores=1), load_settings(None)).decode_threads == 1
+    assert plan(dataclasses.replace(CPU, cores=1), load_settings(NO_FILE)).decode_threads == 1
 
 
 def test_detection_tells_about_this_machine() -> None:

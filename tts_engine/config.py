@@ -2,7 +2,7 @@
 
 One row a setting, below: its name is `ORPHEUS_` + the field's name in capitals; default, limits and the line of help
 stand in the row. `.env.example`, README and the command line are held against these rows by a test.
-Order: environment, then `.env` beside app.py, then the default. An empty value is as good as none.
+Order: environment, then `.env` beside app.py (or the file that ORPHEUS_ENV_FILE names), then the default. An empty value is as good as none.
 """
 
 import difflib
@@ -20,7 +20,8 @@ from tts_engine.voices import VoiceBook
 
 PREFIX = "ORPHEUS_"
 ROOT = Path(__file__).resolve().parent.parent
-ENV_FILE = ROOT / ".env"
+ENV_FILE_VARIABLE = "ORPHEUS_ENV_FILE"
+"""Environment variable that names another file than `.env` beside app.py; for several servers from one folder."""
 
 _VOICE_NAME = re.compile(r"[^:<>|\[\]\x00-\x1f]{1,64}")
 _COMMENT = re.compile(r"\s+#.*\Z")
@@ -82,7 +83,9 @@ class Settings(BaseSettings):
 
     # Speech
     extra_voices: Names = Field((), description="Voices of a fine-tuned model, with commas: anna, ben.")
-    voice_aliases: Pairs = Field({}, description="More names for voices, or other voices for OpenAI's: alloy=leah, me=dan.")
+    voice_aliases: Pairs = Field(
+        {}, description="More names for voices, or other voices for OpenAI's: alloy=leah, me=dan."
+    )
     default_voice: str = Field("tara", description="The voice of a request that names none.")
     sample_rate: int = Field(
         24000, ge=8000, le=48000, description="Samples a second of what is sent; other rates than 24000 are resampled."
@@ -91,9 +94,13 @@ class Settings(BaseSettings):
 
     # The codec and the hardware
     snac_model: str = Field(
-        "hubertsiuzdak/snac_24khz", min_length=1, description="SNAC weights: a Hugging Face repository or a local folder."
+        "hubertsiuzdak/snac_24khz",
+        min_length=1,
+        description="SNAC weights: a Hugging Face repository or a local folder.",
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where SNAC runs; auto takes a GPU if any.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where SNAC runs; auto takes a GPU if any."
+    )
     decoder: Literal["auto", "openvino", "torch", "window"] = Field(
         "auto", description="How SNAC runs: OpenVINO (CPU), torch (CPU, GPU), or the plain windowed reference."
     )
@@ -110,7 +117,9 @@ class Settings(BaseSettings):
     access_key: Secrets = Field((), description="Keys that clients must send, with commas; unset: open to everybody.")
     protect_listings: bool = Field(False, description="true: models and voices need the access key too.")
     cors_origins: Names = Field((), description="Web pages of other hosts that may call, with commas, or *.")
-    max_speaking: int | None = Field(None, ge=1, le=4096, description="Requests that speak at once; unset: by hardware.")
+    max_speaking: int | None = Field(
+        None, ge=1, le=4096, description="Requests that speak at once; unset: by hardware."
+    )
     max_waiting: int = Field(64, ge=0, le=4096, description="Requests that may wait for a place before 503.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much the log tells.")
 
@@ -158,24 +167,29 @@ class Settings(BaseSettings):
         return VoiceBook(self.extra_voices, self.voice_aliases)
 
 
-def load_settings(env_file: Path | None = ENV_FILE) -> Settings:
+def env_file() -> Path:
+    """The file that settings are read from; it need not exist."""
+    return Path(os.environ.get(ENV_FILE_VARIABLE) or ROOT / ".env")
+
+
+def load_settings(file: Path) -> Settings:
     """Read `.env` and the environment. Raises SettingsError that names the setting and the value.
 
     Hugging Face's own variables (HF_HOME, HF_TOKEN, HF_HUB_OFFLINE ...) in `.env` are handed on to its library.
     """
-    for name, value in _read_env_file(env_file).items():
+    for name, value in _read_env_file(file).items():
         if name.startswith("HF_"):
             os.environ.setdefault(name, value)
     try:
-        return Settings(_env_file=env_file)
+        return Settings(_env_file=file)
     except ValidationError as exc:
         raise SettingsError("\n".join(_explain(error) for error in exc.errors())) from exc
 
 
-def unknown_settings(env_file: Path | None = ENV_FILE) -> list[str]:
+def unknown_settings(file: Path) -> list[str]:
     """One warning for each ORPHEUS_ name that no setting has: a misspelt setting has no effect and says nothing."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    names = {name for name in (*_read_env_file(env_file), *os.environ) if name.upper().startswith(PREFIX)}
+    known = {ENV_FILE_VARIABLE, *(PREFIX + name.upper() for name in Settings.model_fields)}
+    names = {name for name in (*_read_env_file(file), *os.environ) if name.upper().startswith(PREFIX)}
     warnings = []
     for name in sorted(names):
         if name.upper() not in known:
@@ -184,13 +198,13 @@ def unknown_settings(env_file: Path | None = ENV_FILE) -> list[str]:
     return warnings
 
 
-def _read_env_file(env_file: Path | None) -> dict[str, str]:
-    if env_file is None or not env_file.is_file():
+def _read_env_file(file: Path) -> dict[str, str]:
+    if not file.is_file():
         return {}
     try:
-        return {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+        return {name: value for name, value in dotenv_values(file).items() if value is not None}
     except UnicodeDecodeError as exc:
-        raise SettingsError(f"{env_file} is not UTF-8 text: save it as UTF-8.") from exc
+        raise SettingsError(f"{file} is not UTF-8 text: save it as UTF-8.") from exc
 
 
 def _explain(error: Any) -> str:

@@ -1,0 +1,102 @@
+"""What every request passes, as plain ASGI.
+
+Never Starlette's BaseHTTPMiddleware: it turns a failure in the middle of a stream into a clean end of the body, and the
+client would take the cut audio for whole (seen with starlette 1.10).
+"""
+
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from contextvars import ContextVar
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tts_engine.api.errors import error_response
+from tts_engine.errors import AuthenticationError
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+"""The id of the request being served, for log lines."""
+
+_SANE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+
+class RequestId:
+    """Give every request an id, the client's own if it is sane, and every response `x-request-id`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        this_id = given if _SANE_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        token = request_id.set(this_id)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                MutableHeaders(scope=message)["x-request-id"] = this_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            request_id.reset(token)
+
+
+class AccessKey:
+    """Ask for one of the access keys, as a bearer token, where any are set.
+
+    open_paths: exact paths that never need one. Preflights carry no key and pass.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Sequence[str], open_paths: "PathRule") -> None:
+        self._app = app
+        self._keys = [key.encode() for key in keys]
+        self._open = open_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket") or not self._keys or self._is_open(scope):
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("authorization", "")
+        kind, _, key = given.partition(" ")
+        if kind.lower() == "bearer" and self._is_key(key.strip()):
+            await self._app(scope, receive, send)
+            return
+        error = AuthenticationError(
+            "Missing or wrong access key: send it as 'Authorization: Bearer KEY'. "
+            "The one who runs this server has it in ORPHEUS_ACCESS_KEY.",
+            code="invalid_api_key",
+        )
+        response = error_response(error)
+        response.headers["WWW-Authenticate"] = "Bearer"
+        await response(scope, receive, send)
+
+    def _is_open(self, scope: Scope) -> bool:
+        return scope.get("method") == "OPTIONS" or self._open(scope.get("method", ""), _path(scope))
+
+    def _is_key(self, given: str) -> bool:
+        # Every key is compared, in constant time, so that timing tells neither which nor how much of one was right.
+        matches = [hmac.compare_digest(given.encode(), key) for key in self._keys]
+        return any(matches)
+
+
+class PathRule:
+    """Which requests need no access key: (method, path) -> bool."""
+
+    def __init__(self, paths: Sequence[str], prefixes: Sequence[str]) -> None:
+        self._paths = frozenset(paths)
+        self._prefixes = tuple(prefixes)
+
+    def __call__(self, method: str, path: str) -> bool:
+        return method in ("GET", "HEAD") and (path in self._paths or path.startswith(self._prefixes))
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if root else path

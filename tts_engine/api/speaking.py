@@ -1,0 +1,125 @@
+"""From a checked body to audio bytes: what every speech endpoint shares."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+
+from tts_engine.api.middleware import request_id
+from tts_engine.api.schemas import SpeechBody
+from tts_engine.audio.pipeline import AudioPipeline
+from tts_engine.engine import Engine
+from tts_engine.errors import OrpheusError, RequestError
+from tts_engine.llm.dialects import Sampling
+from tts_engine.synthesis import Report, SpeechRequest
+from tts_engine.text.segments import Segment, segments
+from tts_engine.voices import Voice
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A speech request, resolved against the settings."""
+
+    speech: SpeechRequest
+    voice: Voice
+    format: str
+    speed: float
+    sample_rate: int
+
+
+def resolve(body: SpeechBody, engine: Engine) -> Job:
+    """Check what the schema cannot. Raises RequestError that names the field."""
+    settings = engine.settings
+    voice = engine.voices.find(_voice_name(body) or settings.default_voice)
+    if len(body.input) > settings.max_input_chars:
+        raise RequestError(
+            f"Invalid 'input': {len(body.input)} characters, and this server takes {settings.max_input_chars} "
+            "(ORPHEUS_MAX_INPUT_CHARS).",
+            param="input",
+            code="string_above_max_length",
+        )
+    text = body.input.encode(errors="ignore").decode()  # half a surrogate pair is no character
+    pieces = _segments(text, voice, engine)
+    if not pieces:
+        raise RequestError("Invalid 'input': there is nothing to say.", param="input", code="empty_input")
+    if body.max_tokens is not None and body.max_tokens > settings.max_tokens:
+        raise RequestError(
+            f"Invalid 'max_tokens': {body.max_tokens}, and this server allows {settings.max_tokens} (ORPHEUS_MAX_TOKENS).",
+            param="max_tokens",
+            code="integer_above_max_value",
+        )
+    sampling = Sampling(
+        temperature=settings.temperature if body.temperature is None else body.temperature,
+        top_p=body.top_p or settings.top_p,
+        max_tokens=body.max_tokens or settings.max_tokens,
+        seed=None if body.seed == -1 else body.seed,
+    )
+    return Job(
+        speech=SpeechRequest(pieces, voice.name, sampling),
+        voice=voice,
+        format=body.response_format or "mp3",
+        speed=body.speed or 1.0,
+        sample_rate=body.sample_rate or settings.sample_rate,
+    )
+
+
+def _segments(text: str, voice: Voice, engine: Engine) -> list[Segment]:
+    pieces = segments(text, language=voice.language, known_voice=engine.voices.knows)
+    return [replace(p, voice=engine.voices.find(p.voice).name) if p.voice is not None else p for p in pieces]
+
+
+def _voice_name(body: SpeechBody) -> str:
+    if body.voice is None:
+        return ""
+    return (body.voice if isinstance(body.voice, str) else body.voice.id).strip()
+
+
+async def speak(job: Job, engine: Engine, report: Report) -> AsyncGenerator[bytes]:
+    """The audio in the format asked for, as it is made. Takes a place first; writes the request's log line at the end.
+
+    Raises UnavailableError, InferenceError, CodecError.
+    """
+    outcome = "failed"
+    synthesizer = await engine.synthesizer()
+    pipeline = AudioPipeline(
+        job.format, source_rate=synthesizer.sample_rate, sample_rate=job.sample_rate, speed=job.speed
+    )
+    try:
+        async with engine.admission.place(), contextlib.aclosing(synthesizer.stream(job.speech, report)) as stream:
+            async for pcm in stream:
+                if encoded := pipeline.feed(pcm):
+                    yield encoded
+            if tail := pipeline.flush():
+                yield tail
+        outcome = "ok"
+    except (asyncio.CancelledError, GeneratorExit):
+        outcome = "cancelled"
+        raise
+    except OrpheusError as exc:
+        outcome = type(exc).__name__
+        raise
+    finally:
+        _log(job, report, outcome, synthesizer.sample_rate)
+
+
+def _log(job: Job, report: Report, outcome: str, sample_rate: int) -> None:
+    elapsed_s = time.monotonic() - report.started
+    audio_s = report.samples / sample_rate
+    logger.info(
+        "%s %s voice=%s format=%s segments=%d first_audio_ms=%s audio_s=%.2f rtf=%.2f tokens=%d dropped=%d truncated=%d",
+        request_id.get(),
+        outcome,
+        job.voice.name,
+        job.format,
+        len(job.speech.segments),
+        "-" if report.first_audio_s is None else round(report.first_audio_s * 1000),
+        audio_s,
+        elapsed_s / audio_s if audio_s else 0.0,
+        report.tokens,
+        report.dropped_tokens,
+        report.truncated,
+    )

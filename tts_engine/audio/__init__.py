@@ -1,0 +1,1 @@
+"""PCM -> what the listener gets: segments joined, speed, sample rate, formats, captions. Knows nothing of models."""

@@ -1,0 +1,125 @@
+"""All rooms, put together once for a process: what the web server and the command line both stand on.
+
+A missing inference server or missing weights do not stop the start: `problems()` says what is missing and what to do,
+`synthesizer()` raises it as NotReadyError, and weights that could not be fetched are tried again later.
+"""
+
+import asyncio
+import logging
+import time
+
+from tts_engine.admission import Admission
+from tts_engine.codec.batcher import Batcher
+from tts_engine.codec.decoder import Decoder
+from tts_engine.codec.load import load_decoder
+from tts_engine.config import Settings
+from tts_engine.errors import CodecError, NotReadyError
+from tts_engine.hardware import Hardware, detect, plan
+from tts_engine.llm.client import InferenceClient
+from tts_engine.synthesis import Synthesizer
+
+logger = logging.getLogger(__name__)
+
+RETRY_WEIGHTS_S = 30.0
+"""Seconds between two tries to load weights that could not be loaded."""
+
+NO_INFERENCE_SERVER = (
+    "No inference server is set. Start llama.cpp, LM Studio, GPUStack or vLLM with an Orpheus model and put its address "
+    "into .env, for example ORPHEUS_API_URL=http://127.0.0.1:8080, then restart."
+)
+
+
+class Engine:
+    """The process's hardware, plan, inference client, codec and admission. `start()` before use, `close()` after."""
+
+    def __init__(self, settings: Settings, hardware: Hardware | None = None) -> None:
+        """hardware: None looks at this machine. Raises SettingsError."""
+        self.settings = settings
+        self.voices = settings.voices
+        self.hardware = hardware or detect()
+        self.plan = plan(self.hardware, settings)
+        self.admission = Admission(speaking=self.plan.speaking, waiting=settings.max_waiting)
+        self.client = _client(settings)
+        self.batcher: Batcher | None = None
+        self._codec_problem: str | None = "The SNAC weights are still being loaded; try again in a moment."
+        self._codec_tried = 0.0
+        self._loading = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Load and warm up the codec, ask the inference server what it is; neither failing stops the start."""
+        logger.info("Hardware: %s", self.hardware)
+        logger.info("Plan: %s", self.plan)
+        await asyncio.gather(self._load_codec(), self._greet_inference_server())
+        for problem in await self.problems():
+            logger.warning("Cannot speak yet: %s", problem)
+
+    async def close(self) -> None:
+        if self.client is not None:
+            await self.client.close()
+        if self.batcher is not None:
+            await self.batcher.close()
+
+    async def synthesizer(self) -> Synthesizer:
+        """What speaks. Raises NotReadyError with the reason while something is missing."""
+        if self.client is None:
+            raise NotReadyError(NO_INFERENCE_SERVER, code="not_configured")
+        if self.batcher is None and time.monotonic() - self._codec_tried > RETRY_WEIGHTS_S:
+            await self._load_codec()
+        if self.batcher is None:
+            raise NotReadyError(str(self._codec_problem), code="codec_not_ready")
+        return Synthesizer(self.client, self.batcher, workers=self.plan.workers, token_batch=self.plan.token_batch)
+
+    async def problems(self) -> list[str]:
+        """What stands in the way of speech, in words for people; empty when all is well."""
+        found = []
+        if self.client is None:
+            found.append(NO_INFERENCE_SERVER)
+        elif (problem := (await self.client.server()).problem) is not None:
+            found.append(problem)
+        if self.batcher is None:
+            found.append(str(self._codec_problem))
+        return found
+
+    async def _greet_inference_server(self) -> None:
+        if self.client is not None:
+            server = await self.client.server()
+            logger.info("Inference server: %s", server)
+
+    async def _load_codec(self) -> None:
+        async with self._loading:
+            if self.batcher is not None:
+                return
+            began = time.monotonic()
+            try:
+                decoder = await asyncio.to_thread(self._load_decoder)
+            except (NotReadyError, CodecError) as exc:
+                self._codec_problem = exc.message
+                self._codec_tried = time.monotonic()
+                return
+            self.batcher = Batcher(decoder, threads=self.plan.decode_threads)
+            logger.info(
+                "SNAC: %s on %s, loaded and warm in %.1f s", decoder.name, decoder.device, time.monotonic() - began
+            )
+
+    def _load_decoder(self) -> Decoder:
+        decoder = load_decoder(
+            self.settings.snac_model,
+            backend=self.settings.decoder,
+            device=self.plan.device,
+            threads=self.plan.decode_threads,
+        )
+        decoder.warm_up()
+        return decoder
+
+
+def _client(settings: Settings) -> InferenceClient | None:
+    if settings.api_url is None:
+        return None
+    return InferenceClient(
+        url=settings.api_url,
+        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        model=settings.model_name,
+        timeout_s=settings.api_timeout,
+        dialect=settings.api_dialect,
+        prompt_form=settings.prompt_form,
+    )
