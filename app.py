@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
 
 from tts_engine.api import errors, listings, operations, pages, speech
-from tts_engine.api.middleware import AccessKey, PathRule, RequestId
+from tts_engine.api.middleware import AccessKey, BodyLimit, PathRule, RequestId
 from tts_engine.api.outputs import Outputs
 from tts_engine.config import ROOT, Settings, env_file, load_settings, unknown_settings
 from tts_engine.engine import Engine
@@ -56,8 +56,6 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         strict_content_type=False,
-        max_body_size=settings.max_input_chars * 12
-        + 65536,  # a character takes at most 12 bytes of JSON (\\ud83d\\ude00)
         root_path=settings.root_path,
     )
     app.state.engine = engine
@@ -75,6 +73,8 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     listed = () if settings.protect_listings else LISTINGS
     listed_prefixes = () if settings.protect_listings else LISTING_PREFIXES
     rule = PathRule((*OPEN_PATHS, *listed), ("/static/", *listed_prefixes))
+    # A character takes at most 12 bytes of JSON (\\ud83d\\ude00); the other fields are small.
+    app.add_middleware(BodyLimit, limit=settings.max_input_chars * 12 + 65536)
     app.add_middleware(AccessKey, keys=[key.get_secret_value() for key in settings.access_key], open_paths=rule)
     app.add_middleware(
         CORSMiddleware,

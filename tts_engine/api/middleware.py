@@ -7,14 +7,16 @@ client would take the cut audio for whole (seen with starlette 1.10).
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from types import MappingProxyType
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tts_engine.api.errors import error_response
-from tts_engine.errors import AuthenticationError
+from tts_engine.errors import AuthenticationError, TooLargeError
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 """The id of the request being served, for log lines."""
@@ -83,6 +85,45 @@ class AccessKey:
         # Every key is compared, in constant time, so that timing tells neither which nor how much of one was right.
         matches = [hmac.compare_digest(given.encode(), key) for key in self._keys]
         return any(matches)
+
+
+class BodyLimit:
+    """Refuse bodies that are too large with 413: by their declared length at once, else as soon as they exceed it.
+
+    The frameworks' own limit answers plain text, which OpenAI's clients cannot read.
+    larger: path prefix -> bytes, where more than `limit` bytes may come.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, larger: Mapping[str, int] = MappingProxyType({})) -> None:
+        self._app = app
+        self._limit = limit
+        self._larger = larger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = next((size for prefix, size in self._larger.items() if _path(scope).startswith(prefix)), self._limit)
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            await error_response(_too_large(limit))(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_some() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                # FastAPI passes on this class alone from within a body that it reads.
+                raise HTTPException(413, _too_large(limit).message)
+            return message
+
+        await self._app(scope, receive_some, send)
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(f"The body has more than the {limit} bytes that this server reads.", code="request_too_large")
 
 
 class PathRule:
