@@ -94,6 +94,7 @@ def _load_or_exit() -> Settings:
         sys.exit(f"Cannot start: {exc.message}")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("tts_engine").setLevel(settings.log_level)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request at INFO
     for warning in unknown_settings(env_file()):
         logger.warning("%s", warning)
     return settings

@@ -11,7 +11,7 @@ import pytest
 from tts_engine.config import ROOT
 
 LAYERS = (
-    "errors", "voices", "config", "hardware", "text", "llm", "codec", "audio", "admission", "synthesis", "engine",
+    "errors", "voices", "config", "hardware", "text", "llm", "codec", "audio", "admission", "metrics", "synthesis", "engine",
     "jobs", "api", "__main__",
 )  # fmt: skip
 SIDE_BY_SIDE = {"text", "llm", "codec", "audio"}
@@ -51,7 +51,7 @@ def test_imports_point_down_the_house(path: Path) -> None:
         ("torch", {"codec", "hardware"}),
         ("snac", {"codec"}),
         ("openvino", {"codec"}),
-        ("av", {"audio"}),
+        ("av", {"audio", "jobs"}),
     ],
 )
 def test_each_library_has_its_room(package: str, rooms: set[str]) -> None:

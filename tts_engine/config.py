@@ -65,9 +65,9 @@ class Settings(BaseSettings):
     api_timeout: float = Field(
         120, gt=0, le=3600, description="Seconds that the inference server may be silent; not a limit on the whole."
     )
-    api_dialect: Literal["auto", "llama.cpp", "lmstudio", "gpustack", "vllm", "trtllm", "sglang", "openai"] = Field(
-        "auto", description="Which kind of server it is; auto asks it."
-    )
+    api_dialect: Literal[
+        "auto", "llama.cpp", "lmstudio", "gpustack", "vllm", "trtllm", "sglang", "ollama", "openai"
+    ] = Field("auto", description="Which kind of server it is; auto asks it.")
     model_name: str = Field(
         "Orpheus-3b-FT-Q8_0.gguf", min_length=1, description="The model to ask for, as the inference server calls it."
     )
@@ -122,6 +122,13 @@ class Settings(BaseSettings):
     )
     max_waiting: int = Field(64, ge=0, le=4096, description="Requests that may wait for a place before 503.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much the log tells.")
+
+    # Long work and files
+    data_dir: Path = Field(Path("data"), description="Folder of jobs and their audio; from the project's folder on.")
+    jobs_running: int = Field(1, ge=1, le=64, description="Jobs that are spoken at once; the others wait.")
+    jobs_max_gb: float = Field(20, gt=0, description="Disk space for all jobs, GB; ten hours take about one.")
+    jobs_keep_days: float = Field(0, ge=0, description="Days after which an ended job is deleted; 0: never.")
+    cache_max_gb: float = Field(0, ge=0, description="Disk space for spoken segments to be used again, GB; 0: none.")
 
     @field_validator("*", mode="before")
     @classmethod

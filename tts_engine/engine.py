@@ -16,6 +16,7 @@ from tts_engine.config import Settings
 from tts_engine.errors import CodecError, NotReadyError
 from tts_engine.hardware import Hardware, detect, plan
 from tts_engine.llm.client import InferenceClient
+from tts_engine.metrics import Metrics
 from tts_engine.synthesis import Synthesizer
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,14 @@ class Engine:
         self.hardware = hardware or detect()
         self.plan = plan(self.hardware, settings)
         self.admission = Admission(speaking=self.plan.speaking, waiting=settings.max_waiting)
+        self.metrics = Metrics()
+        self.metrics.watch("orpheus_speaking", "Requests that speak.", lambda: self.admission.speaking)
+        self.metrics.watch("orpheus_waiting", "Requests that wait for a place.", lambda: self.admission.waiting)
+        self.metrics.watch(
+            "orpheus_decode_waiting",
+            "Pieces of audio that wait for a decode thread.",
+            lambda: self.batcher.waiting if self.batcher else 0,
+        )
         self.client = _client(settings)
         self.batcher: Batcher | None = None
         self._codec_problem: str | None = "The SNAC weights are still being loaded; try again in a moment."

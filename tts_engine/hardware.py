@@ -9,6 +9,7 @@ import platform
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -19,12 +20,14 @@ logger = logging.getLogger(__name__)
 
 GIB = 1024**3
 
+Device = Literal["cpu", "cuda", "mps"]
+
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """What was found."""
 
-    device: str
+    device: Device
     """"cuda" (NVIDIA, and AMD through ROCm, which torch names the same), "mps" (Apple) or "cpu"."""
     name: str
     """The GPU's or the processor's name."""
@@ -46,8 +49,8 @@ class Plan:
 
     mode: str
     """"high-end GPU", "standard GPU" or "CPU"."""
-    device: str
-    """Where SNAC runs: "cuda", "mps" or "cpu"."""
+    device: Device
+    """Where SNAC runs."""
     workers: int
     """Segments of one request in flight at the inference server."""
     token_batch: int
@@ -83,7 +86,7 @@ _CPU = _Row("CPU", workers=2, token_batch=16, speaking=16, parallel_io=False)
 
 def plan(hardware: Hardware, settings: Settings) -> Plan:
     """Choose by the table. Raises SettingsError where ORPHEUS_DEVICE names a device that is not there."""
-    device = hardware.device if settings.device == "auto" else settings.device
+    device: Device = hardware.device if settings.device == "auto" else settings.device
     if device not in ("cpu", hardware.device):
         raise SettingsError(
             f"ORPHEUS_DEVICE={device}: this machine has no such device that torch can use (found: {hardware.device}). "

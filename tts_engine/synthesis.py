@@ -70,7 +70,14 @@ class Report:
     truncated: int = 0
     """Segments that ended at the token limit instead of at the end of speech."""
     timings: list[Timing] = field(default_factory=list)
-    """Where each segment is heard, in samples at the codec's rate; complete at the end."""
+    """Where each segment that has ended is heard, in samples at the codec's rate."""
+    begun: list[int] = field(default_factory=list)
+    """For each segment that has begun to be heard, the samples sent before it."""
+
+    def note_begun(self, index: int) -> None:
+        """Audio of this segment is about to leave."""
+        while len(self.begun) <= index:
+            self.begun.append(self.samples)
 
 
 class FrameQueue:
@@ -228,6 +235,7 @@ class Synthesizer:
 
     async def _joined(self, request: SpeechRequest, report: Report) -> AsyncGenerator[Pcm]:
         joiner = Joiner(self.sample_rate)
+        report.timings = joiner.timings
         last = request.segments[-1]
         async with contextlib.aclosing(self._in_order(request, report)) as speaking:
             async for segment, speech in speaking:
@@ -237,6 +245,7 @@ class Synthesizer:
                     async with contextlib.aclosing(speech.pcm()) as pieces:
                         async for pcm in pieces:
                             for joined in joiner.feed(pcm):
+                                report.note_begun(len(joiner.timings))
                                 yield joined
                 if segment.boundary != "end":
                     for joined in joiner.end_segment(segment.boundary, segment.pause_after_s):
@@ -246,9 +255,10 @@ class Synthesizer:
                         yield joined
         for joined in joiner.flush():
             yield joined
-        report.timings = joiner.timings
 
-    async def _in_order(self, request: SpeechRequest, report: Report) -> AsyncGenerator[tuple[Segment, SegmentSpeech | None]]:
+    async def _in_order(
+        self, request: SpeechRequest, report: Report
+    ) -> AsyncGenerator[tuple[Segment, SegmentSpeech | None]]:
         """Start segments as places come free, hand them out in order, close whatever runs when left."""
         running: deque[tuple[Segment, SegmentSpeech | None]] = deque()
         waiting = iter(enumerate(request.segments))

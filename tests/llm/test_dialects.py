@@ -17,11 +17,12 @@ STRING = {"stop": ["<custom_token_2>"]}
 IDS = {"stop_token_ids": [128258]}
 USAGE = {"stream_options": {"include_usage": True}}
 LLAMA = {"repeat_penalty": 1.1}
+NO_CACHE = {"cache_prompt": False}
 VLLM = {"repetition_penalty": 1.1}
 OWN_BOS = {"add_special_tokens": False}
 
 BODIES = {
-    "llama.cpp": COMMON | STRING | LLAMA,
+    "llama.cpp": COMMON | STRING | LLAMA | NO_CACHE,
     "lmstudio": COMMON | STRING | LLAMA,
     "gpustack": COMMON | STRING | IDS | USAGE | LLAMA | VLLM,
     "vllm": COMMON | IDS | USAGE | VLLM | OWN_BOS,

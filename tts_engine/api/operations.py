@@ -4,7 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from tts_engine.api.speech import engine_of
 
@@ -15,6 +16,12 @@ router = APIRouter(tags=["operations"])
 async def health() -> PlainTextResponse:
     """The process serves. The body is exactly OK: clients tell servers apart by it. What is missing: GET /status."""
     return PlainTextResponse("OK")
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """Counters for Prometheus."""
+    return Response(engine_of(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.api_route("/status", methods=["GET", "HEAD"])

@@ -10,7 +10,7 @@ from fastapi.templating import Jinja2Templates
 from tts_engine.api.audio_response import AudioResponse
 from tts_engine.api.outputs import Outputs
 from tts_engine.api.schemas import SpeakBody, SpeechBody
-from tts_engine.api.speaking import resolve, speak
+from tts_engine.api.speaking import resolve_aside, speak
 from tts_engine.api.speech import engine_of
 from tts_engine.config import ROOT
 from tts_engine.errors import OrpheusError
@@ -70,9 +70,9 @@ async def speak_to_file(body: SpeakBody, request: Request) -> Response | dict[st
     engine = engine_of(request)
     speech = SpeechBody(input=body.text, voice=body.voice, response_format="wav")
     if "audio/" in request.headers.get("accept", ""):
-        return AudioResponse(speak(resolve(speech, engine), engine, Report()), "audio/wav")
+        return AudioResponse(speak(await resolve_aside(speech, engine), engine, Report()), "audio/wav")
     name, seconds = await _to_file(request, body.text, body.voice)
-    voice = resolve(speech, engine).voice.name
+    voice = (await resolve_aside(speech, engine)).voice.name
     return {"status": "ok", "voice": voice, "output_file": f"outputs/{name}", "generation_time": seconds}
 
 
@@ -86,7 +86,7 @@ async def _to_file(request: Request, text: str, voice: str | None) -> tuple[str,
     """Speak into a kept file. Returns its name and the seconds that it took."""
     began = time.monotonic()
     engine = engine_of(request)
-    job = resolve(SpeechBody(input=text, voice=voice or None, response_format="pcm"), engine)
+    job = await resolve_aside(SpeechBody(input=text, voice=voice or None, response_format="pcm"), engine)
     name = await _outputs(request).write(job.sample_rate, speak(job, engine, Report()))
     return name, round(time.monotonic() - began, 2)
 

@@ -30,6 +30,11 @@ class SpeechBody(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling.")
     max_tokens: int | None = Field(None, ge=1, description="Most tokens of one segment; 82 are a second.")
     seed: int | None = Field(None, ge=-1, le=2**32 - 2, description="Repeats the audio; -1 or none: another each time.")
+    clean: bool | None = Field(None, description="Strip Markdown and emoji, make addresses speakable; true by default.")
+    timestamps: bool | None = Field(
+        None,
+        description="With sse: an event for every segment. With audio: JSON that holds the audio and all segments.",
+    )
 
 
 class SpeakBody(BaseModel):

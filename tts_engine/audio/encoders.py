@@ -145,6 +145,15 @@ def check(format: str, sample_rate: int) -> None:  # noqa: A002
         _refuse_rate(f"sample_rate is {sample_rate} Hz: use {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}.")
 
 
+def carried_rate(format: str, sample_rate: int) -> int:  # noqa: A002
+    """`sample_rate` where the format can carry it, else the next higher rate that it can (Opus has no 44,100 Hz)."""
+    recipe = _RECIPES.get(format)
+    rates = recipe.sample_rates if recipe else None
+    if rates is None or sample_rate in rates:
+        return sample_rate
+    return min((rate for rate in rates if rate > sample_rate), default=max(rates))
+
+
 def _refuse_rate(message: str) -> None:
     raise RequestError(message, param="sample_rate", code="invalid_value")
 
