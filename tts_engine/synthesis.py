@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from tts_engine.audio.joins import Joiner, Timing
@@ -43,8 +43,8 @@ SNIPPET_CHARS = 120
 class SpeechRequest:
     """What to say and how, checked and complete."""
 
-    segments: Sequence[Segment]
-    """At least one."""
+    segments: Sequence[Segment] | AsyncIterator[Segment]
+    """At least one; or as they come, of a text that is still being written. The last one's boundary is "end"."""
     voice: str
     """For segments that name none, as the prompt says it."""
     sampling: Sampling
@@ -71,6 +71,8 @@ class Report:
     """Segments that ended at the token limit instead of at the end of speech."""
     timings: list[Timing] = field(default_factory=list)
     """Where each segment that has ended is heard, in samples at the codec's rate."""
+    segments: list[Segment] = field(default_factory=list)
+    """Those that are being spoken or were."""
     begun: list[int] = field(default_factory=list)
     """For each segment that has begun to be heard, the samples sent before it."""
 
@@ -236,10 +238,9 @@ class Synthesizer:
     async def _joined(self, request: SpeechRequest, report: Report) -> AsyncGenerator[Pcm]:
         joiner = Joiner(self.sample_rate)
         report.timings = joiner.timings
-        last = request.segments[-1]
         async with contextlib.aclosing(self._in_order(request, report)) as speaking:
             async for segment, speech in speaking:
-                if segment is last:
+                if segment.boundary == "end":
                     joiner.final_segment()
                 if speech is not None:
                     async with contextlib.aclosing(speech.pcm()) as pieces:
@@ -254,35 +255,58 @@ class Synthesizer:
                     for joined in joiner.end_segment(pause_s=segment.pause_after_s):
                         yield joined
         for joined in joiner.flush():
+            report.note_begun(len(joiner.timings) - 1)
             yield joined
 
     async def _in_order(
         self, request: SpeechRequest, report: Report
     ) -> AsyncGenerator[tuple[Segment, SegmentSpeech | None]]:
         """Start segments as places come free, hand them out in order, close whatever runs when left."""
-        running: deque[tuple[Segment, SegmentSpeech | None]] = deque()
-        waiting = iter(enumerate(request.segments))
-        try:
-            for index, segment in waiting:
-                running.append((segment, self._start(request, index, segment, report)))
-                if len(running) == self.workers:
-                    break
-            while running:
-                yield running[0]
-                _, finished = running.popleft()
-                if finished is not None:
-                    await finished.close()
-                for index, segment in waiting:
-                    running.append((segment, self._start(request, index, segment, report)))
-                    break
-        finally:
-            await asyncio.gather(*(speech.close() for _, speech in running if speech is not None))
+        places = asyncio.Semaphore(self.workers)
+        begun: asyncio.Queue[tuple[Segment, SegmentSpeech | None] | None] = asyncio.Queue()
+        running: list[SegmentSpeech] = []
 
-    def _start(self, request: SpeechRequest, index: int, segment: Segment, report: Report) -> SegmentSpeech | None:
+        async def begin_all() -> None:
+            try:
+                async for segment in _each(request.segments):
+                    await places.acquire()
+                    speech = self._begin(request, segment, report)
+                    if speech is not None:
+                        running.append(speech)
+                    begun.put_nowait((segment, speech))
+            finally:
+                begun.put_nowait(None)
+
+        beginning = asyncio.create_task(begin_all())
+        try:
+            while (item := await begun.get()) is not None:
+                yield item
+                if item[1] is not None:
+                    running.remove(item[1])
+                    await item[1].close()
+                places.release()
+            await beginning  # raises what the source of the segments raised
+        finally:
+            beginning.cancel()
+            await asyncio.wait([beginning])
+            await asyncio.gather(*(speech.close() for speech in running))
+
+    def _begin(self, request: SpeechRequest, segment: Segment, report: Report) -> SegmentSpeech | None:
         """Begin to speak a segment; None for one that is only a pause."""
+        index = len(report.segments)
+        report.segments.append(segment)
         if not segment.text:
             return None
         # A text that is one segment goes out as it was written; in a longer one a heading gets its full stop.
-        text = segment.text if len(request.segments) == 1 else segment.prompt
-        speech = Speech(text, segment.voice or request.voice)
+        alone = index == 0 and segment.boundary == "end"
+        speech = Speech(segment.text if alone else segment.prompt, segment.voice or request.voice)
         return SegmentSpeech(self, speech, _segment_sampling(request.sampling, index), report)
+
+
+async def _each(segments: Sequence[Segment] | AsyncIterator[Segment]) -> AsyncGenerator[Segment]:
+    if isinstance(segments, Sequence):
+        for segment in segments:
+            yield segment
+    else:
+        async for segment in segments:
+            yield segment

@@ -11,7 +11,7 @@ BYTES_A_TOKEN = 4
 
 def segment_begun(job: Job, report: Report, index: int, source_rate: int) -> dict[str, Any]:
     """A segment of which audio is about to be heard."""
-    segment = job.speech.segments[index]
+    segment = report.segments[index]
     return {
         "index": index,
         "text": segment.text,
@@ -33,13 +33,13 @@ def segment_times(job: Job, report: Report, source_rate: int) -> list[dict[str, 
             "start_s": round(timing.start / seconds, 3),
             "end_s": round(timing.end / seconds, 3),
         }
-        for index, (segment, timing) in enumerate(zip(job.speech.segments, report.timings, strict=False))
+        for index, (segment, timing) in enumerate(zip(report.segments, report.timings, strict=False))
     ]
 
 
-def usage(job: Job, report: Report) -> dict[str, int]:
+def usage(report: Report) -> dict[str, int]:
     """Tokens as OpenAI counts them: text in, audio out. The text is estimated where the server did not count it."""
-    text_bytes = sum(len(segment.text.encode()) for segment in job.speech.segments)
+    text_bytes = sum(len(segment.text.encode()) for segment in report.segments)
     text_tokens = report.prompt_tokens or -(-text_bytes // BYTES_A_TOKEN)
     return {
         "input_tokens": text_tokens,

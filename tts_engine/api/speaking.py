@@ -143,7 +143,7 @@ def _note(job: Job, engine: Engine, report: Report, outcome: str, sample_rate: i
         outcome,
         job.voice.name,
         job.format,
-        len(job.speech.segments),
+        len(report.segments),
         "-" if report.first_audio_s is None else round(report.first_audio_s * 1000),
         audio_s,
         elapsed_s / audio_s if audio_s else 0.0,

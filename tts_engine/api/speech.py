@@ -66,7 +66,7 @@ async def _events(job: Job, engine: Engine, *, every_segment: bool) -> AsyncGene
         if report.samples:
             yield b"data: " + json.dumps({"type": "error", **_error(exc)}).encode() + b"\n\n"
         raise
-    yield _event("speech.audio.done", usage=usage(job, report), segments=segment_times(job, report, source_rate))
+    yield _event("speech.audio.done", usage=usage(report), segments=segment_times(job, report, source_rate))
 
 
 def _error(exc: OrpheusError) -> dict[str, Any]:
@@ -84,6 +84,6 @@ async def _with_times(job: Job, engine: Engine) -> AsyncGenerator[bytes]:
         "sample_rate": job.sample_rate,
         "duration_s": round(report.samples / source_rate / job.speed, 3),
         "segments": segment_times(job, report, source_rate),
-        "usage": usage(job, report),
+        "usage": usage(report),
     }
     yield json.dumps(result, ensure_ascii=False).encode()
