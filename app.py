@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
 
-from tts_engine.api import errors, listings, operations, pages, speech
+from tts_engine.api import errors, listings, live, operations, pages, speech
 from tts_engine.api.middleware import AccessKey, BodyLimit, PathRule, RequestId
 from tts_engine.api.outputs import Outputs
 from tts_engine.config import ROOT, Settings, env_file, load_settings, unknown_settings
@@ -27,7 +27,6 @@ VERSION = "0.1.0"
 OPEN_PATHS = ("/", "/health", "/web/", "/favicon.ico")
 LISTINGS = ("/v1/models", "/models", "/v1/audio/models", "/audio/models", "/v1/voices", "/voices", "/audio/voices")
 LISTING_PREFIXES = ("/v1/models/", "/models/", "/v1/audio/voices")
-LOCAL_PAGES = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -61,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.engine = engine
     app.state.outputs = outputs
     errors.install(app)
-    for room in (speech, listings, operations, pages):
+    for room in (speech, live, listings, operations, pages):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=ROOT / "static"), name="static")
     _add_middleware(app, settings)
@@ -79,7 +78,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
-        allow_origin_regex=LOCAL_PAGES,
+        allow_origin_regex=live.LOCAL_PAGES.pattern,
         allow_methods=["*"],
         allow_headers=["*"],
         expose_headers=["x-request-id"],

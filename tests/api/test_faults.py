@@ -56,13 +56,16 @@ def test_failure_before_the_first_byte_is_a_status(
 def test_failure_after_the_first_byte_breaks_the_connection(
     client: httpx.Client, fake: FakeInference, ending: list[object]
 ) -> None:
-    fake.enqueue(Tokens(frames_to_tokens(CODES)), *ending)  # type: ignore[arg-type]
+    heard = threading.Event()
+    fake.enqueue(Tokens(frames_to_tokens(CODES)), Until(heard), *ending)  # type: ignore[arg-type]
     with (
         pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)),
         client.stream("POST", "/v1/audio/speech", json=BODY) as answer,
     ):
         assert answer.status_code == 200
-        answer.read()
+        for _ in answer.iter_bytes():
+            heard.set()
+    assert heard.is_set()
     assert len(fake.completions) == 1
 
 

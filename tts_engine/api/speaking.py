@@ -39,18 +39,24 @@ class Job:
 
 def resolve(body: SpeechBody, engine: Engine) -> Job:
     """Check what the schema cannot. Raises RequestError that names the field."""
-    settings = engine.settings
-    voice = engine.voices.find(_voice_name(body) or settings.default_voice)
-    if len(body.input) > settings.max_input_chars:
+    job = settle(body, engine)
+    limit = engine.settings.max_input_chars
+    if len(body.input) > limit:
         raise RequestError(
-            f"Invalid 'input': {len(body.input)} characters, and this server takes {settings.max_input_chars} "
-            "(ORPHEUS_MAX_INPUT_CHARS).",
+            f"Invalid 'input': {len(body.input)} characters, and this server takes {limit} (ORPHEUS_MAX_INPUT_CHARS).",
             param="input",
             code="string_above_max_length",
         )
-    pieces = _segments(body, voice, engine)
+    pieces = _segments(body, job.voice, engine)
     if not pieces:
         raise RequestError("Invalid 'input': there is nothing to say.", param="input", code="empty_input")
+    return replace(job, speech=replace(job.speech, segments=pieces))
+
+
+def settle(body: SpeechBody, engine: Engine) -> Job:
+    """Everything but the text. Raises RequestError that names the field."""
+    settings = engine.settings
+    voice = engine.voices.find(_voice_name(body) or settings.default_voice)
     if body.max_tokens is not None and body.max_tokens > settings.max_tokens:
         raise RequestError(
             f"Invalid 'max_tokens': {body.max_tokens}, and this server allows {settings.max_tokens} (ORPHEUS_MAX_TOKENS).",
@@ -67,7 +73,7 @@ def resolve(body: SpeechBody, engine: Engine) -> Job:
     sample_rate = body.sample_rate or carried_rate(audio_format, settings.sample_rate)
     check(audio_format, sample_rate)
     return Job(
-        speech=SpeechRequest(pieces, voice.name, sampling),
+        speech=SpeechRequest((), voice.name, sampling),
         voice=voice,
         format=audio_format,
         speed=body.speed or 1.0,

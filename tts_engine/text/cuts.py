@@ -26,6 +26,7 @@ _WORD = re.compile(rf"\S{{1,{RIGHT_CHARS}}}")
 _NUMBER_OR_INITIAL = re.compile(r"\W*(?:\d{1,4}|[^\W\d_])\.")
 _TITLE = re.compile(r"(?:^|[\s(\[\"'“«])(?:MM?|Mme|Mlle|Mgr|डॉ|प्रो|पं|कु|स्व)\.\Z")
 """What sentencex takes for the end of a sentence: French and Hindi titles before a name."""
+_A_NAME = "Smith"
 TITLE_CHARS = 12
 """More than any of them has, and than a list number has."""
 
@@ -39,6 +40,20 @@ _WEAK = re.compile(r"[,،](?=\s)|[，、､](?!\d)|-(?=\s)")
 def is_ended(text: str) -> bool:
     """Whether the text closes with a full stop or the like (quotes and brackets behind it do not matter)."""
     return _ENDED.search(text[-24:]) is not None
+
+
+def closes_sentence(text: str, language: str) -> bool:
+    """Whether a sentence is complete at the end of text, as far as one can tell before the next word is known.
+
+    "Dr." may be followed by a name and "3." by more digits; "?" and "。" leave no doubt.
+    """
+    if not is_ended(text):
+        return False
+    if text[-1] != ".":
+        return True
+    if text[-2:-1].isdigit() or _is_abbreviation(text, 0, len(text)):
+        return False
+    return len(sentencex.segment(language, f"{text} {_A_NAME}")[-1].strip()) == len(_A_NAME)
 
 
 def needs_no_space(stop: str) -> bool:
