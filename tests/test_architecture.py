@@ -11,7 +11,10 @@ import pytest
 from tts_engine.config import ROOT
 
 LAYERS = (
-    "errors", "voices", "config", "hardware", "text", "llm", "codec", "audio", "admission", "metrics", "synthesis", "engine",
+    "errors", "voices", "config", "hardware", "text", "llm", "codec", "audio", "admission", "metrics",
+    "guard",
+    "line",
+    "segment_speech", "synthesis", "engine",
     "jobs", "api", "__main__",
 )  # fmt: skip
 SIDE_BY_SIDE = {"text", "llm", "codec", "audio"}

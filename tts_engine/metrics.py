@@ -1,6 +1,6 @@
 """What is counted of the requests, for Prometheus. One registry an app, so that two in one process do not mix."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -36,6 +36,12 @@ class Metrics:
         self._truncated = Counter(
             "orpheus_truncated_segments", "Segments that ended at the token limit.", registry=self.registry
         )
+        self._asked_again = Counter(
+            "orpheus_segments_asked_again", "Completions thrown away because of a fault.", registry=self.registry
+        )
+        self._problems = Counter(
+            "orpheus_segment_problems", "Segments heard with a fault.", ["fault"], registry=self.registry
+        )
         self._upstream_errors = Counter(
             "orpheus_upstream_errors", "Failures of the inference server by kind.", ["kind"], registry=self.registry
         )
@@ -54,6 +60,8 @@ class Metrics:
         tokens: int,
         dropped: int,
         truncated: int,
+        asked_again: int,
+        problems: Sequence[str],
     ) -> None:
         """Count one request. outcome: "ok", "cancelled", "failed" or the name of an error class."""
         self._requests.labels(outcome).inc()
@@ -67,6 +75,9 @@ class Metrics:
         self._tokens.inc(tokens)
         self._dropped.inc(dropped)
         self._truncated.inc(truncated)
+        self._asked_again.inc(asked_again)
+        for fault in problems:
+            self._problems.labels(fault).inc()
 
     def text(self) -> bytes:
         """Everything, in Prometheus's text format."""

@@ -35,7 +35,7 @@ def test_deltas_make_the_audio_and_done_counts_the_tokens(client: httpx.Client, 
 
 
 def test_segments_are_told_as_they_begin_and_timed_at_the_end(client: httpx.Client, fake: FakeInference) -> None:
-    fake.always(speech(tiny_snac.random_codes(12)))
+    fake.always(speech(tiny_snac.random_codes(40)))
     heard = events(client, input=TWO_SENTENCES, timestamps=True)
     begun = [event for event in heard if event["type"] == "speech.audio.segment"]
     times = heard[-1]["segments"]
@@ -64,14 +64,14 @@ def test_error_in_a_started_stream_is_an_event_and_then_a_cut(client: httpx.Clie
 
 
 def test_timestamps_without_events_are_json(client: httpx.Client, fake: FakeInference) -> None:
-    fake.always(speech(tiny_snac.random_codes(12)))
+    fake.always(speech(tiny_snac.random_codes(40)))
     body = {"input": TWO_SENTENCES, "timestamps": True, "response_format": "pcm", "speed": 2.0}
     answer = client.post("/v1/audio/speech", json=body).json()
     pcm = np.frombuffer(base64.b64decode(answer["audio"]), "<i2")
     assert abs(len(pcm) / 24000 - answer["duration_s"]) < 0.01
     assert [segment["index"] for segment in answer["segments"]] == list(range(len(fake.completions)))
     assert answer["segments"][-1]["end_s"] <= answer["duration_s"]
-    assert answer["usage"]["output_tokens"] == 84 * len(fake.completions)
+    assert answer["usage"]["output_tokens"] == 280 * len(fake.completions)
 
 
 def test_metrics_count_requests_tokens_and_failures(client: httpx.Client, fake: FakeInference) -> None:

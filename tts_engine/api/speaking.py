@@ -142,9 +142,12 @@ def _note(job: Job, engine: Engine, report: Report, outcome: str, sample_rate: i
         tokens=report.tokens,
         dropped=report.dropped_tokens,
         truncated=report.truncated,
+        asked_again=report.asked_again,
+        problems=[fault for _, fault in report.problems],
     )
     logger.info(
-        "%s %s voice=%s format=%s segments=%d first_audio_ms=%s audio_s=%.2f rtf=%.2f tokens=%d dropped=%d truncated=%d",
+        "%s %s voice=%s format=%s segments=%d first_audio_ms=%s audio_s=%.2f rtf=%.2f tokens=%d dropped=%d truncated=%d"
+        " asked_again=%d problems=%s",
         request_id.get(),
         outcome,
         job.voice.name,
@@ -156,4 +159,6 @@ def _note(job: Job, engine: Engine, report: Report, outcome: str, sample_rate: i
         report.tokens,
         report.dropped_tokens,
         report.truncated,
+        report.asked_again,
+        ",".join(f"{index}:{fault}" for index, fault in report.problems) or "-",
     )

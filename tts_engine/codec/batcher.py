@@ -49,6 +49,8 @@ class DecodeStream:
         self._batcher = batcher
         self._frame_s = frame_s
         self._heard_since: float | None = None
+        self.audible = True
+        """False while nobody listens yet: the audio of segments whose turn has not come goes last."""
 
     async def decode(self, frames: Sequence[Sequence[int]], *, last: bool = False) -> Pcm:
         """frames: the next ones, 7 codes each, may be none. last: the stream ends here. Returns the PCM now final.
@@ -58,11 +60,19 @@ class DecodeStream:
         codes = np.asarray(frames, dtype=np.int32).reshape(-1, SLOTS)
         return await self._batcher.submit(self, codes, last)
 
-    def urgency(self) -> tuple[bool, float]:
+    def urgency(self) -> tuple[int, float]:
         """Sorts streams: those unheard first, then by the moment at which the listener has heard all that was made."""
+        if not self.audible:
+            return (2, self.state.frames)
         if self._heard_since is None:
-            return (False, 0.0)
-        return (True, self._heard_since + self.state.frames * self._frame_s)
+            return (0, 0.0)
+        return (1, self._heard_since + self.state.frames * self._frame_s)
+
+    def begin_listening(self) -> None:
+        """Somebody listens from now on; what was made before is in hand."""
+        if not self.audible:
+            self.audible = True
+            self._heard_since = time.monotonic() if self.state.samples else None
 
     def mark_heard(self) -> None:
         if self._heard_since is None and self.state.samples:
