@@ -14,7 +14,7 @@ LAYERS = (
     "errors", "voices", "config", "hardware", "text", "llm", "codec", "audio", "admission", "metrics",
     "guard",
     "line",
-    "segment_speech", "synthesis", "engine",
+    "segment_speech", "synthesis", "engine", "checks",
     "jobs", "api", "__main__",
 )  # fmt: skip
 SIDE_BY_SIDE = {"text", "llm", "codec", "audio"}

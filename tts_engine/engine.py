@@ -50,7 +50,7 @@ class Engine:
         )
         self.client = _client(settings)
         self.batcher: Batcher | None = None
-        self._codec_problem: str | None = "The SNAC weights are still being loaded; try again in a moment."
+        self.codec_problem = "The SNAC weights are still being loaded; try again in a moment."
         self._codec_tried = 0.0
         self._loading = asyncio.Lock()
 
@@ -75,7 +75,7 @@ class Engine:
         if self.batcher is None and time.monotonic() - self._codec_tried > RETRY_WEIGHTS_S:
             await self._load_codec()
         if self.batcher is None:
-            raise NotReadyError(str(self._codec_problem), code="codec_not_ready")
+            raise NotReadyError(self.codec_problem, code="codec_not_ready")
         return Synthesizer(self.client, self.batcher, workers=self.plan.workers, token_batch=self.plan.token_batch)
 
     async def problems(self) -> list[str]:
@@ -86,7 +86,7 @@ class Engine:
         elif (problem := (await self.client.server()).problem) is not None:
             found.append(problem)
         if self.batcher is None:
-            found.append(str(self._codec_problem))
+            found.append(self.codec_problem)
         return found
 
     async def _greet_inference_server(self) -> None:
@@ -102,7 +102,7 @@ class Engine:
             try:
                 decoder = await asyncio.to_thread(self._load_decoder)
             except (NotReadyError, CodecError) as exc:
-                self._codec_problem = exc.message
+                self.codec_problem = exc.message
                 self._codec_tried = time.monotonic()
                 return
             self.batcher = Batcher(decoder, threads=self.plan.decode_threads)
