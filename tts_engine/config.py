@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     decoder: Literal["auto", "openvino", "torch", "window"] = Field(
         "auto", description="How SNAC runs: OpenVINO (CPU), torch (CPU, GPU), or the plain windowed reference."
     )
+    first_audio: Literal["exact", "fast"] = Field(
+        "exact", description="fast: the first sound 7 tokens earlier, its first 43 ms nearly exact (docs/architecture.md)."
+    )
     workers: int | None = Field(None, ge=1, le=64, description="Segments of one request in flight; unset: by hardware.")
     token_batch: int | None = Field(
         None, ge=7, le=896, description="Tokens gathered before a decode once ahead of real time; unset: by hardware."

@@ -76,7 +76,13 @@ class Engine:
             await self._load_codec()
         if self.batcher is None:
             raise NotReadyError(self.codec_problem, code="codec_not_ready")
-        return Synthesizer(self.client, self.batcher, workers=self.plan.workers, token_batch=self.plan.token_batch)
+        return Synthesizer(
+            self.client,
+            self.batcher,
+            workers=self.plan.workers,
+            token_batch=self.plan.token_batch,
+            early=self.settings.first_audio == "fast",
+        )
 
     async def problems(self) -> list[str]:
         """What stands in the way of speech, in words for people; empty when all is well."""

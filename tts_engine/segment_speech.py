@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from tts_engine.audio.joins import Timing
 from tts_engine.codec.batcher import Batcher, DecodeStream
 from tts_engine.codec.decoder import Pcm
+from tts_engine.codec.early import EarlyStream
 from tts_engine.codec.frames import SLOTS, Frame, FrameAssembler
 from tts_engine.codec.tokens import TokenParser
 from tts_engine.errors import InferenceError
@@ -95,6 +96,8 @@ class Speaker:
     batcher: Batcher
     batch_frames: int
     """Frames gathered before a decode once playing is ahead of real time."""
+    early: bool
+    """Give out the first sound of a request before it is exact."""
 
 
 class SegmentSpeech:
@@ -212,9 +215,12 @@ class SegmentSpeech:
         return not self._left and (self._whole or not self._audible)
 
     async def _decoded(self, frames: Line[Frame], seed: int | None) -> AsyncGenerator[Pcm]:
-        stream = self._speaker.batcher.open(secrets.randbits(32) if seed is None else seed)
-        stream.audible = self._audible
-        self._stream = stream
+        noise_seed = secrets.randbits(32) if seed is None else seed
+        self._stream = self._speaker.batcher.open(noise_seed)
+        self._stream.audible = self._audible
+        stream: DecodeStream | EarlyStream = self._stream
+        if self._speaker.early and self._index == 0 and not self._whole:
+            stream = EarlyStream(self._speaker.batcher, self._stream, noise_seed)
         last = False
         while not last:
             gather = 1 if self._is_urgent() else self._speaker.batch_frames

@@ -41,9 +41,12 @@ class SpeechRequest:
 class Synthesizer:
     """Speaks requests. Shared by all of them; owns no request's state."""
 
-    def __init__(self, client: InferenceClient, batcher: Batcher, *, workers: int, token_batch: int) -> None:
-        """workers: segments of one request in flight. token_batch: tokens gathered before a decode that can wait."""
-        self._speaker = Speaker(client, batcher, max(1, token_batch // SLOTS))
+    def __init__(self, client: InferenceClient, batcher: Batcher, *, workers: int, token_batch: int, early: bool) -> None:
+        """workers: segments of one request in flight. token_batch: tokens gathered before a decode that can wait.
+
+        early: the first sound a frame earlier and not quite exact.
+        """
+        self._speaker = Speaker(client, batcher, max(1, token_batch // SLOTS), early)
         self._workers = workers
 
     @property

@@ -14,9 +14,9 @@ from tests.support import tiny_snac
 from tests.support.paths import build_key, build_once, cache_dir
 from tts_engine.codec.decoder import Codes, Decoder, Pcm, Work
 from tts_engine.codec.noise import Noise
-from tts_engine.codec.openvino_decoder import WIDE_SHAPES, OpenvinoStepper
+from tts_engine.codec.openvino_decoder import OpenvinoStepper
 from tts_engine.codec.snac_weights import SnacConfig, read_config, read_weights
-from tts_engine.codec.stepping import Shape, SteppedDecoder
+from tts_engine.codec.stepping import SteppedDecoder
 from tts_engine.codec.torch_decoder import TorchStepper
 from tts_engine.codec.window_decoder import WindowDecoder
 
@@ -45,11 +45,11 @@ def model(variant: str, *, noise: tiny_snac.Noise = "zero") -> Path:
 
 
 def _openvino(directory: Path) -> Decoder:
-    return SteppedDecoder(OpenvinoStepper(read_weights(directory), Noise(), threads=2))
+    return SteppedDecoder(OpenvinoStepper(read_weights(directory), Noise(), threads=2, wide=True))
 
 
-def _openvino_wide(directory: Path) -> Decoder:
-    return SteppedDecoder(OpenvinoStepper(read_weights(directory), Noise(), threads=2, shapes=WIDE_SHAPES))
+def _openvino_narrow(directory: Path) -> Decoder:
+    return SteppedDecoder(OpenvinoStepper(read_weights(directory), Noise(), threads=1))
 
 
 def _torch(directory: Path) -> Decoder:
@@ -57,10 +57,8 @@ def _torch(directory: Path) -> Decoder:
 
 
 def _torch_padded(directory: Path) -> Decoder:
-    """The GPU's fixed shapes and idle rows, on the processor."""
-    stepper = TorchStepper(read_weights(directory), Noise(), "cpu", shapes=(Shape(2, 1), Shape(4, 4)))
-    stepper.pads_batches = True
-    return SteppedDecoder(stepper)
+    """As on a GPU: steps of a few sizes, filled up with idle frames."""
+    return SteppedDecoder(TorchStepper(read_weights(directory), Noise(), "cpu", batches=(1, 16)))
 
 
 def _window(directory: Path) -> Decoder:
@@ -69,7 +67,6 @@ def _window(directory: Path) -> Decoder:
 
 STEPPED: dict[str, Callable[[Path], Decoder]] = {
     "openvino": _openvino,
-    "openvino wide": _openvino_wide,
     "torch": _torch,
     "torch padded": _torch_padded,
 }
@@ -78,7 +75,7 @@ DECODERS = {**STEPPED, "window": _window}
 
 @functools.cache
 def decoder(name: str, directory: Path) -> Decoder:
-    return DECODERS[name](directory)
+    return {**DECODERS, "openvino narrow": _openvino_narrow}[name](directory)
 
 
 def config(directory: Path) -> SnacConfig:

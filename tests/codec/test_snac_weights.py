@@ -78,13 +78,8 @@ def no_norm(tensors: StateDict) -> StateDict:
 
 
 def strided(tensors: StateDict) -> StateDict:
-    """Transposed in memory, and all in one storage."""
-    views = {name: tensor.mT.contiguous().mT if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
-    storage = torch.cat([tensor.flatten() for tensor in tensors.values()])
-    views["quantizer.quantizers.0.out_proj.bias"] = (
-        storage[:0] if not len(storage) else views["quantizer.quantizers.0.out_proj.bias"]
-    )
-    return views
+    """Transposed in memory."""
+    return {name: tensor.mT.contiguous().mT if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
 
 
 def parameters(tensors: StateDict) -> OrderedDict[str, torch.nn.Parameter]:

@@ -38,8 +38,8 @@ def load_decoder(
     """Load a SNAC model's decoder. It is slow on its first steps until its `warm_up` was called.
 
     snac_model: a repo id, or a directory holding config.json and pytorch_model.bin. backend: auto is openvino on a cpu
-    where it is installed, torch otherwise. threads: callers of `decode` at a time. wide: openvino only, steps of four frames
-    as well: a tenth less time where frames or streams come in fours, for 220 MB more. silent_noise: the noise off.
+    where it is installed, torch otherwise. threads: callers of `decode` at a time. wide: openvino, compile the step of four frames now and not when it is
+    first of use. silent_noise: the model's noise off.
     Raises NotReadyError when the files are neither here nor to be fetched, CodecError when they cannot be used.
     """
     if backend == "auto":
@@ -61,10 +61,10 @@ def _build_openvino(directory: Path, device: Device, threads: int, noise: Noise,
     if device != "cpu":
         raise CodecError(f"The openvino decoder runs on a cpu, not on {device}; choose torch there.")
     try:
-        from tts_engine.codec.openvino_decoder import SHAPES, WIDE_SHAPES, OpenvinoStepper
+        from tts_engine.codec.openvino_decoder import OpenvinoStepper
     except ImportError as exc:
         raise CodecError("The openvino decoder was asked for, but the package openvino is not installed.") from exc
-    return SteppedDecoder(OpenvinoStepper(read_weights(directory), noise, threads, WIDE_SHAPES if wide else SHAPES))
+    return SteppedDecoder(OpenvinoStepper(read_weights(directory), noise, threads, wide=wide))
 
 
 def _build_torch(directory: Path, backend: Literal["torch", "window"], device: Device, noise: Noise) -> Decoder:

@@ -18,14 +18,14 @@ from torch.nn import functional
 
 from tts_engine.codec.decoder import CODEBOOK_SIZE, CODES_A_FRAME, Pcm
 from tts_engine.codec.noise import PERIOD, Noise
-from tts_engine.codec.snac_weights import LATENTS_A_FRAME, SnacWeights
+from tts_engine.codec.snac_weights import SnacWeights
 from tts_engine.codec.step import LATENT_SLOTS, Array, Grid, Layer, Signal, Step
-from tts_engine.codec.stepping import Row, Shape
+from tts_engine.codec.stepping import StreamFrame
 from tts_engine.errors import CodecError, OverloadedError
 
-CPU_SHAPES = tuple(Shape(batch, frames) for batch in (1, 2, 4) for frames in (1, 2, 4))
-GPU_SHAPES = tuple(Shape(batch, frames) for batch in (1, 2, 4, 8, 16, 32, 64) for frames in (1, 4))
-"""A GPU reads the weights once a step, so a wide batch is nearly free and an idle row costs little."""
+CPU_BATCHES = (1, 2, 4, 8)
+GPU_BATCHES = (1, 4, 16, 64, 256)
+"""Frames in a step. A GPU reads the weights once a step, so many frames are nearly free and an idle one costs little."""
 
 MAX_STREAMS = 1024
 """Streams that may be open at once. Their contexts, 336 KB each, stay on the device."""
@@ -50,24 +50,29 @@ class TorchStepper:
 
     name = "torch"
 
-    def __init__(self, weights: SnacWeights, noise: Noise, device: str, shapes: Sequence[Shape] | None = None) -> None:
-        """device: cpu, cuda or mps. shapes: others than the device's own, for tests."""
+    def __init__(self, weights: SnacWeights, noise: Noise, device: str, batches: Sequence[int] = ()) -> None:
+        """device: cpu, cuda or mps. batches: instead of the device's own, for tests: padded as on a GPU."""
         on_gpu = device != "cpu"
         if not on_gpu:
             torch.set_num_threads(1)
         self.device = device
         self.sample_rate = weights.config.sample_rate
         self.frame_size = weights.config.frame_size
-        self.shapes = shapes or (GPU_SHAPES if on_gpu else CPU_SHAPES)
-        self.pads_batches = on_gpu
+        self.batches = batches or (GPU_BATCHES if on_gpu else CPU_BATCHES)
+        self._pads = on_gpu or bool(batches)
         step = Step(weights, _Operations(device))
         self.delay = step.layout.output.delay
         self._noise = noise
         self._levels = len(step.layout.noise)
-        tables = _Tables(weights, noise, device, MAX_STREAMS + 1, step.layout.state_size)
-        self._programs = {shape: _Program(step, tables, shape, device) for shape in self.shapes}
+        self._program = _Program(step, weights, noise, device)
+        self._recordings: dict[int, _Recording] = {}
         self._free = deque(range(1, MAX_STREAMS + 1))
         self._turn: AbstractContextManager[object] = threading.Lock() if on_gpu else nullcontext()
+
+    def next_batch(self, waiting: int) -> int:
+        if self._pads:
+            return next((size for size in self.batches if size >= waiting), self.batches[-1])
+        return max(size for size in self.batches if size <= waiting)
 
     def new_state(self, seed: int) -> _State:
         try:
@@ -77,71 +82,71 @@ class TorchStepper:
         weakref.finalize(state, self._free.append, state.place)
         return state
 
-    def run(self, shape: Shape, rows: Sequence[Row]) -> Pcm:
+    def run(self, batch: int, frames: Sequence[StreamFrame]) -> Pcm:
+        numbers = self._program.numbers(batch, frames)
         try:
             with self._turn, torch.inference_mode():
-                return self._programs[shape].run(rows)
+                return self._replay(numbers)[: len(frames)]
         except RuntimeError as exc:  # what torch raises, out of memory included
             raise CodecError(f"torch failed in a decode on {self.device}: {exc}") from exc
 
-
-class _Tables:
-    """What every shape reads on the device, and the contexts of all streams."""
-
-    def __init__(self, weights: SnacWeights, noise: Noise, device: str, places: int, state_size: int) -> None:
-        self.codebooks = torch.from_numpy(weights.codebooks.reshape(-1, weights.config.codebook_dim)).to(device)
-        levels = np.arange(len(weights.codebooks)) * CODEBOOK_SIZE
-        self.level_starts = torch.from_numpy(levels).to(device)
-        self.latent_slots = torch.from_numpy(LATENT_SLOTS).to(device)
-        self.noise = torch.from_numpy(noise.table).to(device)
-        self.contexts = torch.zeros((places, state_size), device=device)
-        self.graph_memory = torch.cuda.graph_pool_handle() if device == "cuda" else None
-        """Working memory that all recorded shapes share."""
+    def _replay(self, numbers: NDArray[np.int64]) -> Pcm:
+        if self.device != "cuda":
+            return self._program.decode(torch.from_numpy(numbers).to(self.device)).cpu().numpy()
+        batch = len(numbers)
+        if batch not in self._recordings:
+            self._recordings[batch] = _Recording(self._program, batch)
+        return self._recordings[batch].replay(numbers)
 
 
 class _Program:
-    """The step in one shape. A row goes in as numbers: place, latent, length, noise offsets, codes."""
+    """The step on the device, with what it reads there and the contexts of all streams.
 
-    def __init__(self, step: Step, tables: _Tables, shape: Shape, device: str) -> None:
-        self.shape = shape
-        self.tables = tables
+    A frame goes in as numbers: where its context is read and where it is written, index, length, follows, noise
+    offsets, codes.
+    """
+
+    def __init__(self, step: Step, weights: SnacWeights, noise: Noise, device: str) -> None:
         self._step = step
-        self._device = device
-        self._masks = _DeviceGrid(Grid(step.layout.masks, shape.frames * LATENTS_A_FRAME), device)
-        self._noise = _DeviceGrid(Grid(step.layout.noise, shape.frames * LATENTS_A_FRAME), device)
-        self.row_size = 3 + len(step.layout.noise) + shape.frames * CODES_A_FRAME
-        self._recording: _Recording | None = None
+        self._codebooks = torch.from_numpy(weights.codebooks.reshape(-1, weights.config.codebook_dim)).to(device)
+        self._level_starts = torch.arange(len(weights.codebooks), device=device) * CODEBOOK_SIZE
+        self._latent_slots = torch.from_numpy(LATENT_SLOTS).to(device)
+        self._noise_table = torch.from_numpy(noise.table).to(device)
+        self._contexts = torch.zeros((MAX_STREAMS + 1, step.layout.state_size), device=device)
+        self._masks = _DeviceGrid(Grid(step.layout.masks), device)
+        self._noise = _DeviceGrid(Grid(step.layout.noise), device)
+        self._codes_from = 5 + len(step.layout.noise)
+        self.numbers_a_frame = self._codes_from + CODES_A_FRAME
 
-    def run(self, rows: Sequence[Row]) -> Pcm:
-        numbers = np.zeros((self.shape.batch, self.row_size), np.int64)
-        for line, row in zip(numbers, rows, strict=False):  # the lines left over are idle: place 0, length 0
-            line[:] = [row.state.place, row.latent, row.length, *row.state.noise_offsets, *row.codes.flat]
-        if self._device != "cuda":
-            return self.decode(torch.from_numpy(numbers).to(self._device)).cpu().numpy()[: len(rows)]
-        if self._recording is None:
-            self._recording = _Recording(self)
-        return self._recording.replay(numbers)[: len(rows)]
+    def numbers(self, batch: int, frames: Sequence[StreamFrame]) -> NDArray[np.int64]:
+        """Frames as int64 [batch, numbers a frame]; the idle ones read and write place 0 and have no length."""
+        numbers = np.zeros((batch, self.numbers_a_frame), np.int64)
+        for place, frame in enumerate(frames):
+            followed = place + 1 < len(frames) and frames[place + 1].follows
+            write = 0 if followed else frame.state.place  # of frames that follow each other the last one writes
+            clock = (frame.state.place, write, frame.index, frame.length, frame.follows)
+            numbers[place] = (*clock, *frame.state.noise_offsets, *frame.codes)
+        return numbers
 
     def decode(self, numbers: torch.Tensor) -> torch.Tensor:
-        """One step, on the device. numbers: int64 [B, row size]. Returns int16 [B, T]."""
-        tables, batch = self.tables, len(numbers)
-        places, latent, length = numbers[:, 0], numbers[:, 1:2], numbers[:, 2:3]
-        codes_from = 3 + len(self._noise.widths)
-        offsets, codes = numbers[:, 3:codes_from], numbers[:, codes_from:].view(batch, -1, CODES_A_FRAME)
-        entries = tables.codebooks[codes[:, :, tables.latent_slots] + tables.level_starts]
-        positions = self._masks.positions + latent * self._masks.rates
-        inside = (positions >= 0) & (positions < length * self._masks.rates)
-        noise_places = self._noise.positions + latent * self._noise.rates + offsets[:, self._noise.lane_of]
-        contexts = tables.contexts.index_select(0, places) * (latent > 0)  # a new stream finds its place's old contexts
-        layout = self._step.layout
+        """One step, on the device. numbers: int64 [B, numbers a frame]. Returns int16 [B, T]."""
+        read, write, index, length, follows = (numbers[:, place] for place in range(5))
+        index, length = index[:, None], length[:, None]
+        offsets, codes = numbers[:, 5 : self._codes_from], numbers[:, self._codes_from :]
+        entries = self._codebooks[codes[:, self._latent_slots] + self._level_starts]
+        positions = self._masks.positions + index * self._masks.rows
+        inside = (positions >= 0) & (positions < length * self._masks.rows)
+        noise_places = self._noise.positions + index * self._noise.rows + offsets[:, self._noise.lane_of]
+        begun = index > 0  # before, a place holds the contexts of the stream that had it last
+        contexts = self._contexts.index_select(0, read) * begun
         samples, next_contexts = self._step(
-            self.shape.frames,
-            entries.reshape(batch, codes.shape[1] * LATENTS_A_FRAME, -1),
-            _unpack(contexts, layout.contexts),
-            _unpack(inside.to(contexts.dtype), [(width, 1) for width in self._masks.widths]),
-            _unpack(tables.noise[noise_places & (PERIOD - 1)], [(width, 1) for width in self._noise.widths]),
+            entries.flatten(2),
+            _unpack(contexts, self._step.layout.contexts),
+            _unpack(inside.to(contexts.dtype), [(rows, 1) for rows in self._masks.widths]),
+            _unpack(self._noise_table[noise_places & (PERIOD - 1)], [(rows, 1) for rows in self._noise.widths]),
+            follows[:, None, None] > 0 if len(numbers) > 1 else None,
         )
-        tables.contexts.index_copy_(0, places, torch.cat([context.flatten(1) for context in next_contexts], 1))
+        self._contexts.index_copy_(0, write, torch.cat([context.flatten(1) for context in next_contexts], 1))
         pcm: torch.Tensor = (samples.flatten(1) * 32767).round().to(torch.int16)
         return pcm
 
@@ -151,17 +156,17 @@ class _DeviceGrid:
 
     def __init__(self, grid: Grid, device: str) -> None:
         self.widths = grid.widths
-        self.rates = torch.from_numpy(grid.rates).to(device)
+        self.rows = torch.from_numpy(grid.rows).to(device)
         self.positions = torch.from_numpy(grid.positions).to(device)
         self.lane_of = torch.from_numpy(np.repeat(np.arange(len(grid.widths)), grid.widths)).to(device)
         """int64 [sum of widths]: which lane each row belongs to."""
 
 
 class _Recording:
-    """A program recorded as a CUDA graph, with pinned buffers on the host. One caller at a time."""
+    """A program recorded for one size of batch as a CUDA graph, with pinned buffers on the host. One caller at a time."""
 
-    def __init__(self, program: _Program) -> None:
-        shape = (program.shape.batch, program.row_size)
+    def __init__(self, program: _Program, batch: int) -> None:
+        shape = (batch, program.numbers_a_frame)
         self._host_numbers = torch.zeros(shape, dtype=torch.int64, pin_memory=True)
         self._numbers = torch.zeros(shape, dtype=torch.int64, device="cuda")
         self._graph = torch.cuda.CUDAGraph()
@@ -172,7 +177,7 @@ class _Recording:
             with torch.cuda.stream(side):
                 program.decode(self._numbers)  # kernels load and libraries allocate on a first run; a graph cannot
             torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(self._graph, pool=program.tables.graph_memory, capture_error_mode="thread_local"):
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._pcm = program.decode(self._numbers)
         self._host_pcm = torch.empty(self._pcm.shape, dtype=torch.int16, pin_memory=True)
 
@@ -222,6 +227,12 @@ class _Operations:
 
     def reshape(self, x: Signal, rows: int, channels: int) -> Signal:
         return x.reshape(len(x), rows, channels)
+
+    def shift(self, x: Signal) -> Signal:
+        return x.roll(1, 0)
+
+    def choose(self, first: Signal, a: Signal, b: Signal) -> Signal:
+        return torch.where(first, a, b)
 
     def _tensor(self, array: Array) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
