@@ -14,12 +14,13 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
 
-from tts_engine.api import errors, listings, live, operations, pages, speech
+from tts_engine.api import errors, jobs, listings, live, operations, pages, speech
 from tts_engine.api.middleware import AccessKey, BodyLimit, PathRule, RequestId
 from tts_engine.api.outputs import Outputs
 from tts_engine.config import ROOT, Settings, env_file, load_settings, unknown_settings
 from tts_engine.engine import Engine
 from tts_engine.errors import SettingsError
+from tts_engine.jobs.runner import JobRunner
 
 logger = logging.getLogger("tts_engine")
 
@@ -36,13 +37,16 @@ def create_app(settings: Settings) -> FastAPI:
     """
     engine = Engine(settings)
     outputs = Outputs()
+    runner = JobRunner(engine)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         await engine.start()
+        await runner.start()
         try:
             yield
         finally:
+            await runner.close()
             await engine.close()
             outputs.close()
 
@@ -59,8 +63,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.engine = engine
     app.state.outputs = outputs
+    app.state.jobs = runner
     errors.install(app)
-    for room in (speech, live, listings, operations, pages):
+    for room in (speech, live, jobs, listings, operations, pages):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=ROOT / "static"), name="static")
     _add_middleware(app, settings)
@@ -73,7 +78,9 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     listed_prefixes = () if settings.protect_listings else LISTING_PREFIXES
     rule = PathRule((*OPEN_PATHS, *listed), ("/static/", *listed_prefixes))
     # A character takes at most 12 bytes of JSON (\\ud83d\\ude00); the other fields are small.
-    app.add_middleware(BodyLimit, limit=settings.max_input_chars * 12 + 65536)
+    app.add_middleware(
+        BodyLimit, limit=settings.max_input_chars * 12 + 65536, larger={"/v1/audio/jobs": jobs.MAX_BODY_BYTES}
+    )
     app.add_middleware(AccessKey, keys=[key.get_secret_value() for key in settings.access_key], open_paths=rule)
     app.add_middleware(
         CORSMiddleware,

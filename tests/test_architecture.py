@@ -12,7 +12,7 @@ from tts_engine.config import ROOT
 
 LAYERS = (
     "errors", "voices", "config", "hardware", "text", "llm", "codec", "audio", "admission", "metrics",
-    "guard",
+    "guard", "cache",
     "line",
     "segment_speech", "synthesis", "engine", "checks",
     "jobs", "api", "__main__",

@@ -105,7 +105,8 @@ class Settings(BaseSettings):
         "auto", description="How SNAC runs: OpenVINO (CPU), torch (CPU, GPU), or the plain windowed reference."
     )
     first_audio: Literal["exact", "fast"] = Field(
-        "exact", description="fast: the first sound 7 tokens earlier, its first 43 ms nearly exact (docs/architecture.md)."
+        "exact",
+        description="fast: the first sound 7 tokens earlier, its first 43 ms nearly exact (docs/architecture.md).",
     )
     workers: int | None = Field(None, ge=1, le=64, description="Segments of one request in flight; unset: by hardware.")
     token_batch: int | None = Field(

@@ -9,14 +9,17 @@ import logging
 import time
 
 from tts_engine.admission import Admission
+from tts_engine.cache import SegmentCache
 from tts_engine.codec.batcher import Batcher
 from tts_engine.codec.decoder import Decoder
+from tts_engine.codec.frames import SLOTS
 from tts_engine.codec.load import load_decoder
-from tts_engine.config import Settings
+from tts_engine.config import ROOT, Settings
 from tts_engine.errors import CodecError, NotReadyError
 from tts_engine.hardware import Hardware, detect, plan
 from tts_engine.llm.client import InferenceClient
 from tts_engine.metrics import Metrics
+from tts_engine.segment_speech import Speaker
 from tts_engine.synthesis import Synthesizer
 
 logger = logging.getLogger(__name__)
@@ -50,6 +53,7 @@ class Engine:
         )
         self.client = _client(settings)
         self.batcher: Batcher | None = None
+        self._cache: SegmentCache | None = None
         self.codec_problem = "The SNAC weights are still being loaded; try again in a moment."
         self._codec_tried = 0.0
         self._loading = asyncio.Lock()
@@ -76,13 +80,24 @@ class Engine:
             await self._load_codec()
         if self.batcher is None:
             raise NotReadyError(self.codec_problem, code="codec_not_ready")
-        return Synthesizer(
-            self.client,
-            self.batcher,
-            workers=self.plan.workers,
-            token_batch=self.plan.token_batch,
+        speaker = Speaker(
+            client=self.client,
+            batcher=self.batcher,
+            batch_frames=max(1, self.plan.token_batch // SLOTS),
             early=self.settings.first_audio == "fast",
+            cache=self._cache,
+            shape=self._shape((await self.client.known_server()).model),
         )
+        return Synthesizer(speaker, workers=self.plan.workers)
+
+    def _shape(self, model: str) -> dict[str, str]:
+        settings = self.settings
+        return {
+            "model": model,
+            "prompt_form": settings.prompt_form,
+            "snac": settings.snac_model,
+            "first_audio": settings.first_audio,
+        }
 
     async def problems(self) -> list[str]:
         """What stands in the way of speech, in words for people; empty when all is well."""
@@ -112,6 +127,9 @@ class Engine:
                 self._codec_tried = time.monotonic()
                 return
             self.batcher = Batcher(decoder, threads=self.plan.decode_threads)
+            if self.settings.cache_max_gb:
+                folder = ROOT / self.settings.data_dir / "cache"
+                self._cache = SegmentCache(folder, round(self.settings.cache_max_gb * 1e9), decoder.sample_rate)
             logger.info(
                 "SNAC: %s on %s, loaded and warm in %.1f s", decoder.name, decoder.device, time.monotonic() - began
             )

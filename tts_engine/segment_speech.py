@@ -9,10 +9,13 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
 
 from tts_engine.audio.joins import Timing
+from tts_engine.cache import SegmentCache, segment_key
 from tts_engine.codec.batcher import Batcher, DecodeStream
 from tts_engine.codec.decoder import Pcm
 from tts_engine.codec.early import EarlyStream
@@ -98,6 +101,10 @@ class Speaker:
     """Frames gathered before a decode once playing is ahead of real time."""
     early: bool
     """Give out the first sound of a request before it is exact."""
+    cache: SegmentCache | None
+    """Spoken segments, by everything that shapes them."""
+    shape: Mapping[str, str]
+    """What of the process shapes every segment's audio: model, prompt form, codec."""
 
 
 class SegmentSpeech:
@@ -113,10 +120,12 @@ class SegmentSpeech:
         index: int,
         expected_s: float,
         whole: bool,
+        cached: bool,
     ) -> None:
         """index: of the segment in its request. expected_s: how long its text should take.
 
         whole: nothing is handed out before the segment is complete, so that any fault can still be mended.
+        cached: look for it in the cache, and keep it there.
         """
         self._speaker = speaker
         self._speech = speech
@@ -125,6 +134,7 @@ class SegmentSpeech:
         self._index = index
         self._expected_s = expected_s
         self._whole = whole
+        self._cache = speaker.cache if cached else None
         self._out: Line[Pcm] = Line(float("inf") if whole else QUEUE_PCM_S)
         self._audible = False
         self._left = False
@@ -152,13 +162,34 @@ class SegmentSpeech:
 
     async def _run(self) -> None:
         try:
-            await self._attempts()
+            if not await self._from_cache():
+                await self._attempts()
         except BaseException as exc:  # whoever waits for the audio must hear of whatever ended it
             self._out.end(exc)
             if not isinstance(exc, InferenceError):
                 raise
         else:
             self._out.end()
+
+    async def _from_cache(self) -> bool:
+        """Hand out what the cache holds of this segment, if anything."""
+        if self._cache is None:
+            return False
+        pcm = await asyncio.to_thread(self._cache.get, self._key())
+        if pcm is None:
+            return False
+        rate = self._speaker.batcher.decoder.sample_rate
+        for piece in np.array_split(pcm, range(rate, len(pcm), rate)):
+            await self._out.put([piece], len(piece) / rate)
+        return True
+
+    async def _keep(self, pieces: list[Pcm]) -> None:
+        if self._cache is not None:
+            await asyncio.to_thread(self._cache.put, self._key(), np.concatenate(pieces))
+
+    def _key(self) -> str:
+        sampling = asdict(self._seeded(0))
+        return segment_key(**self._speaker.shape, text=self._speech.text, voice=self._speech.voice, **sampling)
 
     async def _attempts(self) -> None:
         for attempt in range(ATTEMPTS):
@@ -188,12 +219,15 @@ class SegmentSpeech:
         guard = Guard(expected_s=self._expected_s, frame_s=frame_s, sample_rate=decoder.sample_rate)
         frames: Line[Frame] = Line(QUEUE_FRAMES)
         reading = asyncio.create_task(self._read(sampling, frames, guard, may_fail=may_fail))
+        made: list[Pcm] = []
         try:
             async with contextlib.aclosing(self._decoded(frames, sampling.seed)) as pieces:
                 async for pcm in pieces:
                     guard.heard(pcm)
                     if guard.fault and may_fail and self._nobody_waits():
                         return guard.fault
+                    if self._cache is not None:
+                        made.append(pcm)
                     await self._out.put([pcm], len(pcm) / decoder.sample_rate)
             await reading
         except _NoAudio as exc:
@@ -208,6 +242,8 @@ class SegmentSpeech:
         finally:
             reading.cancel()
             await asyncio.wait([reading])
+        if made and guard.fault is None:
+            await self._keep(made)
         return guard.fault
 
     def _nobody_waits(self) -> bool:

@@ -11,10 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from tts_engine.audio.joins import Joiner
-from tts_engine.codec.batcher import Batcher
 from tts_engine.codec.decoder import Pcm
-from tts_engine.codec.frames import SLOTS
-from tts_engine.llm.client import InferenceClient
 from tts_engine.llm.dialects import Sampling
 from tts_engine.llm.prompt import Speech
 from tts_engine.segment_speech import Report, SegmentSpeech, Speaker
@@ -34,6 +31,8 @@ class SpeechRequest:
     """For segments that name none, as the prompt says it."""
     sampling: Sampling
     """For every segment. A seed makes the audio repeat; the segments' own seeds follow from it."""
+    cached: bool | None = None
+    """Use the cache of segments, if there is one; None: only with a seed, because other audio is wanted each time."""
     whole: bool = False
     """Hand out no segment before it is complete, so that any fault of it can be mended; for files, not for ears."""
 
@@ -41,12 +40,9 @@ class SpeechRequest:
 class Synthesizer:
     """Speaks requests. Shared by all of them; owns no request's state."""
 
-    def __init__(self, client: InferenceClient, batcher: Batcher, *, workers: int, token_batch: int, early: bool) -> None:
-        """workers: segments of one request in flight. token_batch: tokens gathered before a decode that can wait.
-
-        early: the first sound a frame earlier and not quite exact.
-        """
-        self._speaker = Speaker(client, batcher, max(1, token_batch // SLOTS), early)
+    def __init__(self, speaker: Speaker, *, workers: int) -> None:
+        """workers: segments of one request in flight."""
+        self._speaker = speaker
         self._workers = workers
 
     @property
@@ -138,6 +134,7 @@ class Synthesizer:
             index=index,
             expected_s=speech_seconds(segment.text, segment.language),
             whole=request.whole,
+            cached=request.cached if request.cached is not None else request.sampling.seed is not None,
         )
 
 

@@ -1,5 +1,6 @@
 """The fast start: a frame earlier, nearly the same, the same from then on."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ async def decode(weights: Path, codes: np.ndarray, cuts: list[int]) -> list[np.n
     stream = EarlyStream(batcher, batcher.open(3), 3)
     bounds = [0, *cuts, len(codes)]
     pieces = []
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         pieces.append(await stream.decode(codes[start:end].tolist(), last=end == len(codes)))
     await batcher.close()
     return pieces

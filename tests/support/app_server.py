@@ -1,5 +1,7 @@
 """This project's own server in its own process, started as README says."""
 
+import os
+import tempfile
 from pathlib import Path
 
 from tests.support.paths import PROJECT_ROOT
@@ -25,5 +27,11 @@ class AppServer(ServerProcess):
         port = port or free_port()
         address = ["--host", "127.0.0.1", "--port", str(port)]
         arguments = ["-m", "uvicorn", "app:app", "--app-dir", str(PROJECT_ROOT), *address, *uvicorn_options]
-        environment = clean_environment(**(settings or {}))
+        self._data = tempfile.TemporaryDirectory(prefix="orpheus-data-", ignore_cleanup_errors=True)
+        mine = {"ORPHEUS_ENV_FILE": os.devnull, "ORPHEUS_DATA_DIR": self._data.name, **(settings or {})}
+        environment = clean_environment(**mine)
         super().__init__(arguments, port=port, environment=environment, cwd=cwd or PROJECT_ROOT, wait=wait)
+
+    def _close(self) -> None:
+        super()._close()
+        self._data.cleanup()

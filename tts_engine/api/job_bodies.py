@@ -13,7 +13,7 @@ from tts_engine.api.schemas import SpeechBody
 from tts_engine.audio.encoders import carried_rate, check
 from tts_engine.engine import Engine
 from tts_engine.errors import RequestError
-from tts_engine.jobs.book import Book, read_book, read_plain
+from tts_engine.jobs.book import read_book, read_plain
 from tts_engine.jobs.planning import plan
 from tts_engine.jobs.records import JobSettings, NewJob
 from tts_engine.llm.dialects import Sampling

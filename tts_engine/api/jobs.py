@@ -65,9 +65,7 @@ async def get_job(job_id: str, request: Request) -> dict[str, Any]:
 
 
 @router.get("/{job_id}/events", response_class=Response)
-async def job_events(
-    job_id: str, request: Request, last_event_id: Annotated[str | None, Header()] = None
-) -> Response:
+async def job_events(job_id: str, request: Request, last_event_id: Annotated[str | None, Header()] = None) -> Response:
     """Server-sent events: the job now and after every change, until it has ended.
 
     A browser that comes back after the end (Last-Event-ID) gets 204, which tells it to stop.
@@ -133,9 +131,7 @@ async def regenerate_segment(
 ) -> dict[str, Any]:
     """Have one segment spoken anew; its audio stays until the new one is there."""
     seed = None if body is None or body.seed == -1 else body.seed
-    return await _described(
-        runner_of(request), await runner_of(request).regenerate(job_id, _checked(number), seed)
-    )
+    return await _described(runner_of(request), await runner_of(request).regenerate(job_id, _checked(number), seed))
 
 
 @router.get("/{job_id}/audio", response_class=Response)
@@ -154,7 +150,7 @@ async def job_audio(
         path = await runner.render(job_id, wanted)
         return FileResponse(path, media_type=media_type(wanted), headers={**headers, "Cache-Control": "no-cache"})
     check(wanted, job.settings.sample_rate)
-    if not follow and not (await runner.library.segments(job_id, 0, 1))[0].ready:
+    if not follow and not (await runner.library.segments(job_id, 0, 1))[0].audible():
         raise NotFoundError("There is no audio yet: wait, or ask with follow=true.", code="audio_not_found")
     return AudioResponse(runner.library.encoded(job, wanted, follow=follow), media_type(wanted), headers)
 

@@ -22,7 +22,7 @@ from tts_engine.api.segment_times import segment_begun, segment_times, usage
 from tts_engine.api.speaking import Job, settle, speak
 from tts_engine.engine import Engine
 from tts_engine.errors import OrpheusError, RequestError
-from tts_engine.synthesis import Report, SpeechRequest
+from tts_engine.synthesis import Report
 from tts_engine.text.cleaning import clean
 from tts_engine.text.live import LiveSegments
 from tts_engine.text.segments import Segment, SegmentStream
@@ -82,7 +82,7 @@ class Turn:
         language = job.voice.language
         self.text = LiveSegments(lambda: SegmentStream(language=language, known_voice=voices.knows), language)
         self._segments: asyncio.Queue[Segment | None] = asyncio.Queue()
-        self.job = replace(job, speech=SpeechRequest(self._each(), job.voice.name, job.speech.sampling))
+        self.job = replace(job, speech=replace(job.speech, segments=self._each()))
 
     def put(self, segments: list[Segment]) -> None:
         for segment in segments:

@@ -73,7 +73,7 @@ def settle(body: SpeechBody, engine: Engine) -> Job:
     sample_rate = body.sample_rate or carried_rate(audio_format, settings.sample_rate)
     check(audio_format, sample_rate)
     return Job(
-        speech=SpeechRequest((), voice.name, sampling),
+        speech=SpeechRequest((), voice.name, sampling, cached=body.cache),
         voice=voice,
         format=audio_format,
         speed=body.speed or 1.0,

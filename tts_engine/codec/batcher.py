@@ -17,7 +17,7 @@ from tts_engine.codec.decoder import Codes, Decoder, DecoderStream, Pcm, Work
 from tts_engine.codec.frames import SLOTS
 
 MAX_BATCH = 8
-"""Streams in one call: beyond eight a CPU call falls out of its cache and gets no cheaper."""
+"""Streams in one call on a CPU: enough to fill its steps; more would only make the next new stream wait."""
 GPU_MAX_BATCH = 64
 PIECE_FRAMES = 4
 """Frames of one stream in one call: four reach nine tenths of the speed of many."""

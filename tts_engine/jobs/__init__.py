@@ -1,0 +1,1 @@
+"""Long work that survives: books spoken segment by segment, each stored before it is counted."""
