@@ -74,8 +74,10 @@ def main(seconds: float = 10.0) -> None:
     codes = tiny_snac.random_codes(round(seconds / FRAME_S))
     weights = tiny_snac.cached(width="full")
     expected = tiny_snac.reference_pcm(weights, codes).astype(int)
-    print("| streams | exact | first audio, median ms (21 tokens take 256) | longest wait of a listener, ms "
-          "| CPU ms a second of audio | /health median ms | p99 |")
+    print(
+        "| streams | exact | first audio, median ms (21 tokens take 256) | longest wait of a listener, ms "
+        "| CPU ms a second of audio | /health median ms | p99 |"
+    )
     print("|---|---|---|---|---|---|---|")
     with FakeInference("llama.cpp") as fake:
         fake.always(speech(codes, rate=TOKENS_A_SECOND))

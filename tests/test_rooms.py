@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tts_engine.codec.windows import Windows
 
 from tts_engine.audio.joins import Joiner
 from tts_engine.audio.resample import Resampler
 from tts_engine.audio.speed import Speed
 from tts_engine.codec.frames import CODES, SLOTS, FrameAssembler
 from tts_engine.codec.tokens import TokenParser
+from tts_engine.codec.windows import Windows
 from tts_engine.llm.sse import SSEDecoder
 from tts_engine.text.segments import SegmentStream
 

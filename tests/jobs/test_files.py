@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from tests.jobs.fakes import RATE, settings, spoken
-from tts_engine.errors import OrpheusError
-from tts_engine.cache import SegmentCache, segment_key
 from tts_engine.audio.lossless import from_flac, to_flac
+from tts_engine.cache import SegmentCache, segment_key
+from tts_engine.errors import OrpheusError
 from tts_engine.jobs.files import JobFiles
 from tts_engine.jobs.m4b import ChapterMark
 from tts_engine.jobs.output import JOB_FORMATS, OutputFile
