@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint types pytest browser clean
+.PHONY: run test lint types pytest browser bench clean
 
 run: $(VENV)/.run
 	$(BIN)/python app.py
@@ -22,6 +22,9 @@ pytest: $(VENV)/.dev
 
 browser: $(VENV)/.dev
 	$(BIN)/python -m tests.support.browser
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
 
 from tts_engine.api import errors, jobs, listings, live, operations, pages, speech
-from tts_engine.api.middleware import AccessKey, BodyLimit, PathRule, RequestId
+from tts_engine.api.middleware import AccessKey, BodyLimit, PathRule, RequestId, Unforeseen
 from tts_engine.api.outputs import Outputs
 from tts_engine.config import ROOT, Settings, env_file, load_settings, unknown_settings
 from tts_engine.engine import Engine
@@ -58,7 +58,6 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # the stock page asks other hosts for its scripts; /openapi.json is served
         redoc_url=None,
         redirect_slashes=False,
-        strict_content_type=False,
         root_path=settings.root_path,
     )
     app.state.engine = engine
@@ -77,6 +76,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     listed = () if settings.protect_listings else LISTINGS
     listed_prefixes = () if settings.protect_listings else LISTING_PREFIXES
     rule = PathRule((*OPEN_PATHS, *listed), ("/static/", *listed_prefixes))
+    app.add_middleware(Unforeseen)
     # A character takes at most 12 bytes of JSON (\\ud83d\\ude00); the other fields are small.
     app.add_middleware(
         BodyLimit, limit=settings.max_input_chars * 12 + 65536, larger={"/v1/audio/jobs": jobs.MAX_BODY_BYTES}

@@ -15,7 +15,7 @@ LAYERS = (
     "guard", "cache",
     "line",
     "segment_speech", "synthesis", "engine", "checks",
-    "jobs", "api", "__main__",
+    "jobs", "api", "reading", "__main__",
 )  # fmt: skip
 SIDE_BY_SIDE = {"text", "llm", "codec", "audio"}
 MODULES = sorted((ROOT / "tts_engine").rglob("*.py"))

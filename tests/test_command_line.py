@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 import wave
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 from tests.support import tiny_snac
@@ -62,6 +64,45 @@ def test_mistake_is_told_in_one_line(settings: dict[str, str], arguments: list[s
     assert done.returncode == 1
     assert told in done.stderr.decode()
     assert b"Traceback" not in done.stderr
+
+
+BOOK = "# One\n\nThe first chapter has a sentence. And another one.\n\n# Two\n\nThe second one is short.\n"
+
+
+def test_read_a_book_with_chapters(settings: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "book.md").write_text(BOOK)
+    path = tmp_path / "book.m4b"
+    done = run({**settings, "ORPHEUS_DATA_DIR": str(tmp_path)}, "read", str(tmp_path / "book.md"), "-o", str(path))
+    assert done.returncode == 0, done.stderr
+    with av.open(str(path)) as file:
+        assert file.duration and file.duration / av.time_base > 2
+        assert [chapter["metadata"]["title"] for chapter in file.chapters()] == ["One", "Two"]
+    assert not list((tmp_path / "reading").iterdir())
+
+
+def test_reading_that_was_killed_goes_on(settings: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text(
+        "\n\n".join(f"This is paragraph number {n}, and it ends here." for n in range(12))
+    )
+    command = [sys.executable, "-m", "tts_engine", "read", str(tmp_path / "book.txt"), "-o", str(tmp_path / "b.wav")]
+    environment = clean_environment(**settings, ORPHEUS_DATA_DIR=str(tmp_path))
+    first = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("reading/*/jobs/*/*.flac"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("reading/*/jobs/*/*.flac")}
+    assert kept
+    second = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+    spoken_again = False
+    while second.poll() is None:
+        spoken_again |= any(path.exists() and path.stat().st_mtime_ns != at for path, at in kept.items())
+        time.sleep(0.05)
+    assert second.communicate()[1] is not None
+    assert second.returncode == 0
+    assert not spoken_again
+    assert (tmp_path / "b.wav").read_bytes()[:4] == b"RIFF"
 
 
 def test_check_says_what_is_right(settings: dict[str, str]) -> None:

@@ -9,14 +9,18 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from tts_engine.api.schemas import SpeechBody
     from tts_engine.config import Settings
     from tts_engine.engine import Engine
+
+Body = TypeVar("Body", bound="BaseModel")
 
 app = typer.Typer(
     help="Speech from an Orpheus model. Settings come from .env, as for the server.",
@@ -53,7 +57,28 @@ def say(
     words = sys.stdin.read() if text == "-" else text
     audio_format = _format_of(output) if output not in ("", "-") else ("wav" if output == "-" else "pcm")
     fields = {"input": words, "voice": voice or None, "response_format": audio_format, "speed": speed, "seed": seed}
-    _run(_say(_checked(fields), output))
+    from tts_engine.api.schemas import SpeechBody
+
+    _run(_say(_checked(SpeechBody, fields), output))
+
+
+@app.command()
+def read(
+    book: Annotated[Path, typer.Argument(help="A .txt, .md or .epub file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write; m4b has chapters.")],
+    voice: Voice = "",
+    speed: Speed = 1.0,
+    seed: Seed = -1,
+) -> None:
+    """Read a book into a file. Broken off, the same command goes on where it was."""
+    audio_format = "m4b" if output.suffix.lower() == ".m4b" else _format_of(str(output))
+    if not book.is_file():
+        _fail(f"There is no file {book}.")
+    from tts_engine.api.job_bodies import JobBody
+    from tts_engine.reading import read as read_book
+
+    fields: dict[str, object] = {"voice": voice or None, "response_format": audio_format, "speed": speed, "seed": seed}
+    _run(read_book(_engine(), book, output, _checked(JobBody, fields)))
 
 
 @app.command()
@@ -152,13 +177,11 @@ async def _play(audio: AsyncGenerator[bytes], sample_rate: int) -> None:
             player.kill()
 
 
-def _checked(fields: dict[str, object]) -> "SpeechBody":
+def _checked(schema: type[Body], fields: dict[str, object]) -> Body:
     from pydantic import ValidationError
 
-    from tts_engine.api.schemas import SpeechBody
-
     try:
-        return SpeechBody.model_validate(fields)
+        return schema.model_validate(fields)
     except ValidationError as exc:
         first = exc.errors()[0]
         _fail(f"Invalid {first['loc'][0]}: {first['msg']}.")

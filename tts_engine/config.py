@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     )
 
     # Generation
-    max_tokens: int = Field(8192, ge=1, le=131_072, description="Most tokens of one segment (82 tokens are a second).")
+    max_tokens: int = Field(8192, ge=7, le=131_072, description="Most tokens of one segment (82 tokens are a second).")
     temperature: float = Field(0.6, ge=0, le=2, description="Sampling temperature; lower is steadier.")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling: the share of likely tokens to choose from.")
 

@@ -36,7 +36,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OrpheusError, _orpheus)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 async def _orpheus(request: Request, exc: Exception) -> JSONResponse:
@@ -74,9 +73,3 @@ async def _http(request: Request, exc: Exception) -> JSONResponse:
     error_type = "server_error" if status >= 500 else "invalid_request_error"
     code = _CODES.get(status, HTTPStatus(status).name.lower())
     return JSONResponse(error_body(message, error_type=error_type, code=code), status, headers=exc.headers)
-
-
-async def _unexpected(request: Request, exc: Exception) -> JSONResponse:
-    """The one handler for what nobody foresaw; the server's log has the traceback."""
-    message = "Something went wrong here. The server's log tells more; please report it."
-    return JSONResponse(error_body(message, error_type="server_error", code="internal_error"), status_code=500)

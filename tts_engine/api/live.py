@@ -17,6 +17,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 
 from tts_engine.api.errors import error_body
+from tts_engine.api.middleware import KEY_PROTOCOL
 from tts_engine.api.schemas import LiveConfig, SpeechBody
 from tts_engine.api.segment_times import segment_begun, segment_times, usage
 from tts_engine.api.speaking import Job, settle, speak
@@ -47,7 +48,8 @@ async def speech_stream(socket: WebSocket) -> None:
     if not _may_call(socket, engine):
         await socket.close(REFUSED, "Pages of this host may not call; see ORPHEUS_CORS_ORIGINS.")
         return
-    await socket.accept()
+    offered: list[str] = socket.scope.get("subprotocols", [])
+    await socket.accept(next((name for name in offered if not name.startswith(KEY_PROTOCOL)), None))
     conversation = Conversation(socket, engine)
     reading = asyncio.create_task(conversation.read())
     try:

@@ -5,6 +5,7 @@ client would take the cut audio for whole (seen with starlette 1.10).
 """
 
 import hmac
+import logging
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,17 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tts_engine.api.errors import error_response
-from tts_engine.errors import AuthenticationError, TooLargeError
+from tts_engine.errors import AuthenticationError, OrpheusError, TooLargeError
+
+logger = logging.getLogger(__name__)
+
+UNFORESEEN = "Something went wrong here. The server's log tells more; please report it."
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 """The id of the request being served, for log lines."""
+
+KEY_PROTOCOL = "openai-insecure-api-key."
+"""OpenAI's way to give a key to a WebSocket from a page: a subprotocol that ends in it."""
 
 _SANE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -64,9 +72,7 @@ class AccessKey:
         if scope["type"] not in ("http", "websocket") or not self._keys or self._is_open(scope):
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("authorization", "")
-        kind, _, key = given.partition(" ")
-        if kind.lower() == "bearer" and self._is_key(key.strip()):
+        if self._is_key(_given_key(scope)):
             await self._app(scope, receive, send)
             return
         error = AuthenticationError(
@@ -85,6 +91,45 @@ class AccessKey:
         # Every key is compared, in constant time, so that timing tells neither which nor how much of one was right.
         matches = [hmac.compare_digest(given.encode(), key) for key in self._keys]
         return any(matches)
+
+
+def _given_key(scope: Scope) -> str:
+    """The key of a request; of a WebSocket that a page opens, which has no header for it, from the subprotocols."""
+    kind, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return key.strip()
+    offered: list[str] = scope.get("subprotocols", [])
+    return next((name.removeprefix(KEY_PROTOCOL) for name in offered if name.startswith(KEY_PROTOCOL)), "")
+
+
+class Unforeseen:
+    """Answer what nobody foresaw with 500, innermost, so that the answer passes all the others on its way out.
+
+    Starlette's own handler for it stands outside of all middleware: its answer has no id and no page may read it.
+    After the first byte the connection is broken instead.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def send_some(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_some)
+        except Exception as exc:
+            if begun:
+                raise
+            logger.error("%s %s", scope["method"], scope["path"], exc_info=exc)
+            await error_response(OrpheusError(UNFORESEEN, code="internal_error"))(scope, receive, send)
 
 
 class BodyLimit:

@@ -26,7 +26,7 @@ class VoiceSettings(BaseModel):
     sample_rate: int | None = Field(None, ge=8000, le=48000, description="Hz; 24000 by default.")
     temperature: float | None = Field(None, ge=0, le=2, description="Sampling temperature.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling.")
-    max_tokens: int | None = Field(None, ge=1, description="Most tokens of one segment; 82 are a second.")
+    max_tokens: int | None = Field(None, ge=7, description="Most tokens of one segment; 82 are a second.")
     seed: int | None = Field(None, ge=-1, le=2**32 - 2, description="Repeats the audio; -1 or none: another each time.")
     cache: bool | None = Field(
         None, description="Keep segments and use kept ones, if the server has a cache; by default only with a seed."

@@ -13,7 +13,7 @@ from tts_engine.api.errors import error_body
 from tts_engine.api.schemas import SpeechBody
 from tts_engine.api.segment_times import segment_begun, segment_times, usage
 from tts_engine.api.speaking import Job, resolve_aside, speak
-from tts_engine.audio.encoders import FORMATS
+from tts_engine.audio.encoders import FORMATS, WAV_HEADER_BYTES, wav_header
 from tts_engine.engine import Engine
 from tts_engine.errors import OrpheusError
 from tts_engine.synthesis import Report
@@ -54,16 +54,17 @@ def _event(kind: str, **fields: Any) -> bytes:
 
 async def _events(job: Job, engine: Engine, *, every_segment: bool) -> AsyncGenerator[bytes]:
     """OpenAI's events; between them, if asked for, one for each segment that begins to be heard."""
-    report, told = Report(), 0
+    report, told, begun = Report(), 0, False
     source_rate = (await engine.synthesizer()).sample_rate
     try:
         async for piece in speak(job, engine, report):
             while every_segment and told < len(report.begun):
                 yield _event("speech.audio.segment", **segment_begun(job, report, told, source_rate))
                 told += 1
+            begun = True
             yield _event("speech.audio.delta", audio=base64.b64encode(piece).decode())
     except OrpheusError as exc:
-        if report.samples:
+        if begun:
             yield b"data: " + json.dumps({"type": "error", **_error(exc)}).encode() + b"\n\n"
         raise
     yield _event("speech.audio.done", usage=usage(report), segments=segment_times(job, report, source_rate))
@@ -78,6 +79,8 @@ async def _with_times(job: Job, engine: Engine) -> AsyncGenerator[bytes]:
     report = Report()
     source_rate = (await engine.synthesizer()).sample_rate
     audio = b"".join([piece async for piece in speak(job, engine, report)])
+    if job.format == "wav":
+        audio = wav_header(job.sample_rate, len(audio) - WAV_HEADER_BYTES) + audio[WAV_HEADER_BYTES:]
     result = {
         "audio": base64.b64encode(audio).decode(),
         "format": job.format,
