@@ -1,5 +1,6 @@
 """Settings: what is read, what is refused, and that code, .env.example and README tell the same."""
 
+import os
 import re
 from pathlib import Path
 
@@ -81,7 +82,9 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
     assert "hush" not in repr(settings)
 
 
-def test_misspelt_setting_is_pointed_out(tmp_path: Path) -> None:
+def test_misspelt_setting_is_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("ORPHEUS_TEST_")]:
+        monkeypatch.delenv(name)
     env_file = tmp_path / ".env"
     env_file.write_text("ORPHEUS_APIURL=http://x\nORPHEUS_PORT=1\n")
     assert unknown_settings(env_file) == ["ORPHEUS_APIURL is no setting; did you mean ORPHEUS_API_URL?"]
