@@ -86,14 +86,15 @@ class Engine:
             batch_frames=max(1, self.plan.token_batch // SLOTS),
             early=self.settings.first_audio == "fast",
             cache=self._cache,
-            shape=self._shape((await self.client.known_server()).model),
+            shape=await self._shape(self.client) if self._cache is not None else {},
         )
         return Synthesizer(speaker, workers=self.plan.workers)
 
-    def _shape(self, model: str) -> dict[str, str]:
+    async def _shape(self, client: InferenceClient) -> dict[str, str]:
+        """What of this process shapes every segment's audio."""
         settings = self.settings
         return {
-            "model": model,
+            "model": (await client.known_server()).model,
             "prompt_form": settings.prompt_form,
             "snac": settings.snac_model,
             "first_audio": settings.first_audio,
