@@ -8,11 +8,13 @@ import functools
 import logging
 import sys
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 
 from tts_engine.api import errors, jobs, listings, live, operations, pages, speech
 from tts_engine.api.middleware import AccessKey, BodyLimit, PathRule, RequestId, Unforeseen
@@ -28,6 +30,15 @@ VERSION = "0.1.0"
 OPEN_PATHS = ("/", "/health", "/web/", "/favicon.ico")
 LISTINGS = ("/v1/models", "/models", "/v1/audio/models", "/audio/models", "/v1/voices", "/voices", "/audio/voices")
 LISTING_PREFIXES = ("/v1/models/", "/models/", "/v1/audio/voices")
+
+
+class PageFiles(StaticFiles):
+    """The page's files: browsers ask each time whether they changed, so that an upgrade never mixes old and new."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -66,7 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     for room in (speech, live, jobs, listings, operations, pages):
         app.include_router(room.router)
-    app.mount("/static", StaticFiles(directory=ROOT / "static"), name="static")
+    app.mount("/static", PageFiles(directory=ROOT / "static"), name="static")
     _add_middleware(app, settings)
     return app
 
@@ -79,7 +90,9 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(Unforeseen)
     # A character takes at most 12 bytes of JSON (\\ud83d\\ude00); the other fields are small.
     app.add_middleware(
-        BodyLimit, limit=settings.max_input_chars * 12 + 65536, larger={"/v1/audio/jobs": jobs.MAX_BODY_BYTES}
+        BodyLimit,
+        limit=settings.max_input_chars * 12 + 65536,
+        larger={"/v1/audio/jobs": jobs.MAX_BODY_BYTES, "/page/encode": pages.MAX_PCM_BYTES},
     )
     app.add_middleware(AccessKey, keys=[key.get_secret_value() for key in settings.access_key], open_paths=rule)
     app.add_middleware(

@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
@@ -139,6 +140,20 @@ class Settings(BaseSettings):
     def _without_comment(cls, value: object) -> object:
         """A value may be followed by a comment also where it comes from `docker --env-file`, which keeps it."""
         return _COMMENT.sub("", value).strip() if isinstance(value, str) else value
+
+    @field_validator("api_url")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            address = urlsplit(value if "://" in value else f"http://{value}")
+            usable = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+        except ValueError:
+            usable = False
+        if not usable or re.search(r"\s", value):
+            raise ValueError("must be an address such as http://127.0.0.1:8080")
+        return value
 
     @field_validator("root_path")
     @classmethod

@@ -27,9 +27,12 @@ logger = logging.getLogger(__name__)
 RETRY_WEIGHTS_S = 30.0
 """Seconds between two tries to load weights that could not be loaded."""
 
+CONNECTION = ("api_url", "api_key", "api_dialect", "model_name", "prompt_form")
+"""Settings that a client of the inference server is made with."""
+
 NO_INFERENCE_SERVER = (
     "No inference server is set. Start llama.cpp, LM Studio, GPUStack or vLLM with an Orpheus model and put its address "
-    "into .env, for example ORPHEUS_API_URL=http://127.0.0.1:8080, then restart."
+    "into .env (ORPHEUS_API_URL=http://127.0.0.1:8080) and restart, or set it on the page under Server."
 )
 
 
@@ -52,6 +55,7 @@ class Engine:
             lambda: self.batcher.waiting if self.batcher else 0,
         )
         self.client = _client(settings)
+        self._retired: list[InferenceClient] = []
         self.batcher: Batcher | None = None
         self._cache: SegmentCache | None = None
         self.codec_problem = "The SNAC weights are still being loaded; try again in a moment."
@@ -66,9 +70,28 @@ class Engine:
         for problem in await self.problems():
             logger.warning("Cannot speak yet: %s", problem)
 
+    def apply(self, settings: Settings) -> None:
+        """Have the next request use these settings. What runs goes on as it began.
+
+        Only settings that are looked up for every request, and those of CONNECTION, may differ. Raises SettingsError,
+        with nothing changed.
+        """
+        if any(getattr(settings, name) != getattr(self.settings, name) for name in CONNECTION):
+            client = _client(settings)
+            if self.client is not None:
+                self._retired.append(self.client)
+            self.client = client
+        elif self.client is not None:
+            self.client.timeout_s = settings.api_timeout
+        self.settings = settings
+        self.voices = settings.voices
+        self.admission.waiting_limit = settings.max_waiting
+        logging.getLogger("tts_engine").setLevel(settings.log_level)
+
     async def close(self) -> None:
-        if self.client is not None:
-            await self.client.close()
+        for client in (*self._retired, self.client):
+            if client is not None:
+                await client.close()
         if self.batcher is not None:
             await self.batcher.close()
 

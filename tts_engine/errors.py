@@ -5,6 +5,7 @@ OrpheusError                    500  ours: something here is broken
 ├── CodecError                  500  the SNAC weights or a decode failed
 ├── RequestError                400  the caller's: a bad value in the request
 │   ├── AuthenticationError     401
+│   ├── ForbiddenError          403
 │   ├── NotFoundError           404
 │   ├── ConflictError           409
 │   └── TooLargeError           413
@@ -58,6 +59,13 @@ class AuthenticationError(RequestError):
 
     status = 401
     type = "authentication_error"
+
+
+class ForbiddenError(RequestError):
+    """Whoever asks may not do this from where they are."""
+
+    status = 403
+    type = "permission_error"
 
 
 class NotFoundError(RequestError):

@@ -1,176 +1,229 @@
-// The page: sends the text, plays the PCM while it is still being made, then offers it as a WAV file.
+// The page put together: views, speaking and stopping, the player's buttons, the keyboard.
 
-const SAMPLE_RATE = 24000;
-const root = document.body.dataset.root;
-const $ = (id) => document.getElementById(id);
-const emotionTags = JSON.parse($("emotion-tags").textContent);
+import { download } from "./download.js";
+import { Editor } from "./editor.js";
+import { History } from "./history.js";
+import { Jobs } from "./jobs.js";
+import { Options } from "./options.js";
+import { $, announce, duration, memory, setIcon, showError, t } from "./page.js";
+import { Player } from "./player.js";
+import { ServerStatus } from "./server.js";
+import { Settings } from "./settings.js";
+import { Generation } from "./speech.js";
+import { Voices } from "./voices.js";
+import { createWave } from "./wave.js";
 
-/** Plays pieces of 24 kHz s16le PCM one after the other, without gaps. */
-class Player {
-  constructor() {
-    this.context = new AudioContext({ sampleRate: SAMPLE_RATE });
-    this.end = 0;
+const VIEWS = { speak: "speak", history: "history", jobs: "jobs", server: "server-view" };
+const TICK_MS = 100;
+
+const player = new Player();
+const server = new ServerStatus();
+const voices = new Voices(player, () => server.model);
+const options = new Options({ get name() { return voices.name; }, choose: (name) => voices.choose(name) });
+const editor = new Editor(voices, options);
+const history = new History(player);
+const settings = new Settings();
+new Jobs(player, () => ({ text: editor.text, voice: voices.name, options: options.values }));
+const wave = createWave(player, (part) => {
+  setLoop(part);
+  if (player.currentTime < part.start || player.currentTime >= part.end) player.currentTime = part.start;
+});
+let generation = null;
+
+// Views
+
+function show(name) {
+  for (const [view, id] of Object.entries(VIEWS)) $(id).hidden = view !== name;
+  for (const link of document.querySelectorAll("nav [data-view]")) {
+    if (link.dataset.view === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
-
-  play(samples) {
-    const buffer = this.context.createBuffer(1, samples.length, SAMPLE_RATE);
-    const channel = buffer.getChannelData(0);
-    for (let i = 0; i < samples.length; i++) channel[i] = samples[i] / 32768;
-    const source = this.context.createBufferSource();
-    source.buffer = buffer;
-    source.connect(this.context.destination);
-    this.end = Math.max(this.end, this.context.currentTime + 0.02);
-    source.start(this.end);
-    this.end += buffer.duration;
-  }
-
-  close() {
-    return this.context.close();
-  }
+  document.body.dataset.view = name;
+  if (name === "history") history.show();
+  if (name === "server") settings.refresh(), server.refresh();
+  document.dispatchEvent(new CustomEvent("view", { detail: name }));
 }
 
-/** The samples in a stream of bytes that is cut anywhere. */
-async function* samples(stream) {
-  let odd = new Uint8Array(0);
-  for (const reader = stream.getReader(); ; ) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const bytes = new Uint8Array(odd.length + value.length);
-    bytes.set(odd);
-    bytes.set(value, odd.length);
-    const even = bytes.length & ~1;
-    odd = bytes.slice(even);
-    if (even) yield new Int16Array(bytes.buffer.slice(0, even));
-  }
-}
+const viewOfAddress = () => (location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "speak");
+addEventListener("hashchange", () => {
+  if (location.hash === "#text") return $("text").focus();
+  show(viewOfAddress());
+  scrollTo(0, 0);
+});
 
-function wav(pieces) {
-  const size = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
-  const header = new DataView(new ArrayBuffer(44));
-  const ascii = (at, text) => [...text].forEach((c, i) => header.setUint8(at + i, c.charCodeAt(0)));
-  ascii(0, "RIFF"); header.setUint32(4, 36 + size, true); ascii(8, "WAVEfmt ");
-  header.setUint32(16, 16, true); header.setUint16(20, 1, true); header.setUint16(22, 1, true);
-  header.setUint32(24, SAMPLE_RATE, true); header.setUint32(28, SAMPLE_RATE * 2, true);
-  header.setUint16(32, 2, true); header.setUint16(34, 16, true);
-  ascii(36, "data"); header.setUint32(40, size, true);
-  return new Blob([header, ...pieces], { type: "audio/wav" });
-}
-
-function show(id, text) {
-  $(id).textContent = text;
-  $(id).hidden = !text;
-}
-
-let speaking = null;
+// Speaking
 
 async function speak() {
-  const controller = new AbortController();
-  const player = new Player();
-  const began = performance.now();
-  const pieces = [];
-  let made = 0, first = null;
-  speaking = { controller, player };
-  busy(true);
-  show("error", "");
-  $("progress").value = "Waiting for the first sound…";
-  try {
-    const response = await fetch(`${root}/v1/audio/speech`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ input: $("text").value, voice: $("voice").value, response_format: "pcm", sample_rate: SAMPLE_RATE }),
-      signal: controller.signal,
-    });
-    if (!response.ok) throw new Error((await response.json()).error.message);
-    for await (const piece of samples(response.body)) {
-      first ??= (performance.now() - began) / 1000;
-      player.play(piece);
-      pieces.push(piece);
-      made += piece.length / SAMPLE_RATE;
-      $("progress").value = `First sound after ${first.toFixed(2)} s, ${made.toFixed(1)} s made…`;
-    }
-    $("progress").value = `First sound after ${first.toFixed(2)} s, ${made.toFixed(1)} s in all.`;
-  } catch (error) {
-    if (controller.signal.aborted) $("progress").value = `Stopped after ${made.toFixed(1)} s.`;
-    else {
-      $("progress").value = "";
-      show("error", error instanceof TypeError ? "The connection broke before the end." : error.message);
-    }
-  } finally {
-    busy(false);
-    offer(pieces);
+  if (!editor.text.trim()) {
+    showError(t("speak.empty"));
+    return $("text").focus();
   }
+  showError("");
+  generation?.stop();
+  const mine = (generation = new Generation(editor.text, voices.name, options.values));
+  player.load(mine.clip);
+  player.play();
+  const seek = (seconds) => playFrom(mine.clip, seconds);
+  editor.readAlong(mine.clip, seek);
+  editor.show("read");
+  mine.addEventListener("segment", () => editor.refresh(mine.clip, seek));
+  busy(true);
+  announce(t("speak.announce_start"));
+  const ticking = setInterval(() => generation === mine && tell(mine), TICK_MS);
+  tell(mine);
+  await mine.run();
+  clearInterval(ticking);
+  if (mine.clip.length) history.add(mine.clip);
+  if (generation !== mine) return;
+  finish(mine);
 }
 
-function offer(pieces) {
-  if (!pieces.length) return;
-  const url = URL.createObjectURL(wav(pieces));
-  for (const old of [$("player").src]) if (old.startsWith("blob:")) URL.revokeObjectURL(old);
-  $("player").src = $("download").href = url;
-  $("player").hidden = $("download").hidden = false;
-}
-
-function busy(yes) {
-  $("generate").disabled = yes;
-  $("stop").disabled = !yes;
+function finish(done) {
+  tell(done);
+  busy(false);
+  if (done.state === "failed") showError(done.error);
+  if (!done.clip.length) {
+    player.pause();
+    editor.show("write");
+  }
+  const words = { done: "speak.announce_done", stopped: "speak.announce_stopped" }[done.state];
+  if (words) announce(t(words, { seconds: done.clip.seconds.toFixed(1) }));
 }
 
 function stop() {
-  speaking?.controller.abort();
-  speaking?.player.close();
-  speaking = null;
+  generation?.stop();
+  player.pause();
 }
 
-function showTags() {
-  const language = $("voice").selectedOptions[0].dataset.language;
-  $("tags").replaceChildren(...(emotionTags[language] ?? []).map((tag) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "tag";
-    button.textContent = `<${tag}>`;
-    button.addEventListener("click", () => {
-      const text = $("text");
-      text.setRangeText(`<${tag}>`, text.selectionStart, text.selectionEnd, "end");
-      text.focus();
-    });
-    return button;
-  }));
+function busy(yes) {
+  const moved = document.activeElement === $(yes ? "generate" : "stop");
+  $("generate").disabled = yes;
+  $("stop").disabled = !yes;
+  if (moved) $(yes ? "stop" : "generate").focus(); // a disabled button loses the keyboard
+  $("player").classList.toggle("speaking", yes);
 }
 
-async function showStatus() {
-  const response = await fetch(`${root}/status`);
-  if (!response.ok) return show("server", "");
-  const status = await response.json();
-  const server = status.inference_server;
-  $("server").textContent = server?.reachable ? `${server.model ?? ""} on ${server.dialect}` : "No inference server answers";
-  $("problems").replaceChildren(...status.problems.map((problem) => {
-    const item = document.createElement("li");
-    item.textContent = problem;
-    return item;
-  }));
-  $("problems").hidden = !status.problems.length;
-  const { hardware, plan, codec } = status;
-  const gpu = hardware.device === "cpu" ? "none" : `${hardware.name}, ${hardware.vram_gb} GB` +
-    (hardware.compute_capability ? `, compute capability ${hardware.compute_capability.join(".")}` : "");
-  const rows = {
-    GPU: gpu,
-    Processor: `${hardware.cores} cores, ${hardware.threads} threads, ${hardware.ram_gb} GB of memory`,
-    Plan: `${plan.mode}: ${plan.workers} segments at once, batches of ${plan.token_batch} tokens`,
-    Codec: codec.ready ? `${codec.model} with ${codec.decoder} on ${codec.device}` : "not ready",
-  };
-  $("machine").replaceChildren(...Object.entries(rows).flatMap(([name, value]) => {
-    const term = document.createElement("dt"), text = document.createElement("dd");
-    term.textContent = name;
-    text.textContent = value;
-    return [term, text];
-  }));
+/** How far it is, in words and as a bar. */
+function tell(of) {
+  const { clip, state, firstSound } = of, made = clip.seconds.toFixed(1);
+  const first = firstSound === null ? null : t("speak.first", { seconds: firstSound.toFixed(2) });
+  const told = clip.about.segments.filter(Boolean).length, total = clip.about.planned?.length ?? 0;
+  const parts = {
+    waiting: () => [t("speak.waiting", { seconds: of.elapsed.toFixed(1) })],
+    speaking: () => [
+      first, t("speak.made", { seconds: made }),
+      total > 1 && t("speak.segment", { n: Math.max(1, told), total }),
+      of.left > 1 && t("speak.left", { time: duration(of.left) }),
+    ],
+    done: () => [first, t("speak.done", { seconds: made }), t("speak.pace", { pace: of.clip.about.elapsed ? (clip.seconds / clip.about.elapsed).toFixed(1) : "" })],
+    stopped: () => [t("speak.stopped", { seconds: made })],
+    failed: () => [t("speak.failed")],
+  }[state]();
+  $("progress").textContent = parts.filter(Boolean).join(" · ");
+  $("segments").hidden = state !== "speaking";
+  $("segments").value = clip.expected ? Math.min(1, clip.seconds / clip.expected) : 0;
 }
 
-$("speech").addEventListener("submit", (event) => {
-  event.preventDefault();
-  stop();
+function playFrom(clip, seconds) {
+  if (player.clip !== clip) player.load(clip);
+  player.currentTime = seconds;
+  player.play();
+}
+
+// The player
+
+function setLoop(part) {
+  player.loop = part;
+  $("loop").setAttribute("aria-pressed", Boolean(part));
+}
+
+function loopPart(start, end) {
+  if (end <= start) return;
+  const part = { start, end };
+  wave.select(part);
+  setLoop(part);
+}
+
+function showPlaying() {
+  setIcon($("play"), player.paused ? "play" : "pause");
+  $("play").setAttribute("aria-label", t(player.paused ? "player.play" : "player.pause"));
+}
+
+function showClip() {
+  for (const id of ["play", "loop", "loop-from", "loop-to"]) $(id).disabled = !player.clip;
+  $("download").disabled = !player.clip?.about.text;
+  setLoop(null);
+  const { about } = player.clip ?? {};
+  if (!about?.text || about.state) $("progress").textContent = about?.text ? `${about.voice} · ${about.text}` : "";
+}
+
+for (const event of ["play", "pause", "ended", "clip"]) player.addEventListener(event, showPlaying);
+player.addEventListener("clip", showClip);
+player.addEventListener("timeupdate", () => editor.follow(player.currentTime, player.clip));
+$("play").addEventListener("click", () => (player.paused ? player.play() : player.pause()));
+$("loop").addEventListener("click", () => {
+  if (!player.loop) return loopPart(0, player.duration);
+  wave.select(null);
+  setLoop(null);
+});
+$("loop-from").addEventListener("click", () => loopPart(player.currentTime, Math.max(player.loop?.end ?? 0, player.duration)));
+$("loop-to").addEventListener("click", () => loopPart(player.loop?.start ?? 0, player.currentTime));
+$("volume").value = player.volume = memory.get("volume", 1);
+$("volume").addEventListener("input", () => memory.set("volume", (player.volume = Number($("volume").value))));
+$("rate").addEventListener("change", () => (player.playbackRate = Number($("rate").value)));
+$("download-format").value = options.format;
+options.addEventListener("change", () => ($("download-format").value = options.format));
+$("download").addEventListener("click", async () => {
+  const { clip } = player;
+  try {
+    await download(clip.samples.slice(), $("download-format").value, clip.about.text);
+  } catch (error) {
+    showError(error.message);
+  }
+});
+
+// The history brings back
+
+function reuse({ text, voice, options: values }) {
+  location.hash = "#speak";
+  editor.text = text;
+  editor.show("write");
+  voices.choose(voice);
+  options.set(values);
+}
+history.addEventListener("reuse", ({ detail }) => {
+  reuse(detail);
+  $("text").focus();
+});
+history.addEventListener("regenerate", ({ detail }) => {
+  reuse(detail);
   speak();
 });
+history.addEventListener("playing", () => {
+  const { clip } = player;
+  editor.readAlong(clip, (seconds) => playFrom(clip, seconds));
+});
+voices.addEventListener("preview", () => generation?.running && stop());
+
+// Buttons and keys
+
+$("speak").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (!generation?.running) speak();
+});
+$("speak").noValidate = true;
 $("stop").addEventListener("click", stop);
-$("voice").addEventListener("change", showTags);
-showTags();
-showStatus();
+addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !$("speak").hidden) {
+    event.preventDefault();
+    if (!generation?.running) speak();
+  } else if (event.key === "Escape" && generation?.running && !document.querySelector("dialog[open]")) stop();
+  else if (event.key === " " && event.target === document.body && player.clip) {
+    event.preventDefault();
+    $("play").click();
+  }
+});
+
+show(viewOfAddress());
+document.body.dataset.ready = "yes";
+performance.mark("ready");
