@@ -27,7 +27,9 @@ def test_openai_and_ai_sdk_of_node(real_server: AppServer) -> None:
 
 @pytest.mark.anyio
 async def test_livekit(real_server: AppServer) -> None:
-    plugin = livekit.TTS(model="gpt-4o-mini-tts", base_url=f"{real_server.url}/v1", api_key="none", response_format="pcm")
+    plugin = livekit.TTS(
+        model="gpt-4o-mini-tts", base_url=f"{real_server.url}/v1", api_key="none", response_format="pcm"
+    )
     audio = await plugin.synthesize(TEXT).collect()
     await plugin.aclose()
     assert audio.duration >= 5 * FRAME / 24000

@@ -1,20 +1,24 @@
-import pytest
-from hypothesis import given
+"""Marks: what is one, what it means, and what is text after all."""
 
-from tests.text.texts import hostile, words_only
+import pytest
+
 from tts_engine.errors import RequestError
-from tts_engine.text.markup import Passage, passages
+from tts_engine.text.markup import MARK, Pause, VoiceChange, add_pauses, read_mark
 
 
 def known(name: str) -> bool:
     return name in {"leo", "유나"}
 
 
-def test_voices_and_pauses_part_the_text() -> None:
-    assert passages("Hi. [pause:1.5s] [voice:leo]I am Leo.[voice:유나] 안녕", known) == [
-        Passage("Hi. ", None, 0.0, 0),
-        Passage("I am Leo.", "leo", 1.5, 28),
-        Passage(" 안녕", "유나", 0.0, 47),
+def marks(text: str) -> list[Pause | VoiceChange]:
+    return [mark for match in MARK.finditer(text) if (mark := read_mark(match, known)) is not None]
+
+
+def test_voices_and_pauses_are_marks() -> None:
+    assert marks("Hi. [pause:1.5s] [voice:leo]I am Leo.[Voice: 유나 ] 안녕") == [
+        Pause(1.5),
+        VoiceChange("leo"),
+        VoiceChange("유나"),
     ]
 
 
@@ -27,11 +31,10 @@ def test_voices_and_pauses_part_the_text() -> None:
         ("[pause:1,5s]", 1.5),
         ("[pause:0]", 0),
         ("[pause:10s]", 10),
-        ("[pause:1s] [pause:500ms]", 1.5),
     ],
 )
 def test_a_pause_is_written_in_seconds_or_milliseconds(mark: str, seconds: float) -> None:
-    assert [p.pause_before_s for p in passages(f"a{mark}b", known)] == [0.0, pytest.approx(seconds)]
+    assert marks(f"a{mark}b") == [Pause(pytest.approx(seconds))]
 
 
 @pytest.mark.parametrize(
@@ -53,26 +56,21 @@ def test_a_pause_is_written_in_seconds_or_milliseconds(mark: str, seconds: float
     ],
 )
 def test_anything_else_in_brackets_is_text(text: str) -> None:
-    assert passages(text, known) == [Passage(text, None, 0.0, 0)]
+    assert marks(text) == []
 
 
-@pytest.mark.parametrize("text", ["[pause:10.5s]", "[pause:99999ms]", "[pause:6s] [pause:6s] a"])
+@pytest.mark.parametrize("text", ["[pause:10.5s]", "[pause:99999ms]"])
 def test_too_long_a_silence_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="at most 10 s"):
-        passages(text, known)
+        marks(text)
+
+
+def test_pauses_in_a_row_are_refused_together() -> None:
+    assert add_pauses(1.0, 0.5) == 1.5
+    with pytest.raises(RequestError, match="at most 10 s"):
+        add_pauses(6.0, 6.0)
 
 
 def test_an_unknown_voice_is_refused_by_name() -> None:
     with pytest.raises(RequestError, match="'nobody'"):
-        passages("a [voice:nobody] b", known)
-
-
-def test_silence_after_the_last_word_is_kept_and_empty_text_is_nothing() -> None:
-    assert passages("a[pause:1s] ", known)[1:] == [Passage("", None, 1.0, 11)]
-    assert passages(" \n", known) == []
-    assert passages("[voice:leo] ", known) == []
-
-
-@given(hostile)
-def test_text_without_marks_comes_back_as_it_is(text: str) -> None:
-    assert words_only("".join(p.text for p in passages(text, known))) == words_only(text)
+        marks("a [voice:nobody] b")

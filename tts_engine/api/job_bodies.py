@@ -10,13 +10,13 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from tts_engine.api.schemas import SpeechBody
+from tts_engine.api.speaking import sampling_of, voice_of
 from tts_engine.audio.encoders import carried_rate, check
 from tts_engine.engine import Engine
 from tts_engine.errors import RequestError
 from tts_engine.jobs.book import read_book, read_plain
 from tts_engine.jobs.planning import plan
 from tts_engine.jobs.records import JobSettings, NewJob
-from tts_engine.llm.dialects import Sampling
 
 JobFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm", "m4b"]
 
@@ -105,23 +105,11 @@ def planned(body: JobBody, upload: Upload | None, engine: Engine) -> NewJob:
 
 def _settings(body: JobBody, engine: Engine) -> tuple[JobSettings, str]:
     """How it is spoken, and the language of the voice."""
-    settings = engine.settings
-    named = body.voice if isinstance(body.voice, str) or body.voice is None else body.voice.id
-    voice = engine.voices.find((named or "").strip() or settings.default_voice)
-    if body.max_tokens is not None and body.max_tokens > settings.max_tokens:
-        raise RequestError(
-            f"Invalid 'max_tokens': {body.max_tokens}, and this server allows {settings.max_tokens} (ORPHEUS_MAX_TOKENS).",
-            param="max_tokens",
-            code="integer_above_max_value",
-        )
-    sampling = Sampling(
-        temperature=settings.temperature if body.temperature is None else body.temperature,
-        top_p=body.top_p or settings.top_p,
-        max_tokens=body.max_tokens or settings.max_tokens,
-        seed=None if body.seed == -1 else body.seed,
-    )
+    voice = voice_of(body, engine)
     job_format = body.response_format or "mp3"
     codec = "aac" if job_format == "m4b" else job_format
-    sample_rate = body.sample_rate or carried_rate(codec, settings.sample_rate)
+    sample_rate = body.sample_rate or carried_rate(codec, engine.settings.sample_rate)
     check(codec, sample_rate)
-    return JobSettings(voice.name, sampling, job_format, body.speed or 1.0, sample_rate), voice.language
+    return JobSettings(
+        voice.name, sampling_of(body, engine.settings), job_format, body.speed or 1.0, sample_rate
+    ), voice.language

@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from tts_engine.api.middleware import request_id
-from tts_engine.api.schemas import SpeechBody
+from tts_engine.api.schemas import SpeechBody, VoiceSettings
 from tts_engine.audio.encoders import carried_rate, check
 from tts_engine.audio.pipeline import AudioPipeline
+from tts_engine.config import Settings
 from tts_engine.engine import Engine
 from tts_engine.errors import OrpheusError, RequestError
 from tts_engine.llm.dialects import Sampling
@@ -56,19 +57,8 @@ def resolve(body: SpeechBody, engine: Engine) -> Job:
 def settle(body: SpeechBody, engine: Engine) -> Job:
     """Everything but the text. Raises RequestError that names the field."""
     settings = engine.settings
-    voice = engine.voices.find(_voice_name(body) or settings.default_voice)
-    if body.max_tokens is not None and body.max_tokens > settings.max_tokens:
-        raise RequestError(
-            f"Invalid 'max_tokens': {body.max_tokens}, and this server allows {settings.max_tokens} (ORPHEUS_MAX_TOKENS).",
-            param="max_tokens",
-            code="integer_above_max_value",
-        )
-    sampling = Sampling(
-        temperature=settings.temperature if body.temperature is None else body.temperature,
-        top_p=body.top_p or settings.top_p,
-        max_tokens=body.max_tokens or settings.max_tokens,
-        seed=None if body.seed == -1 else body.seed,
-    )
+    voice = voice_of(body, engine)
+    sampling = sampling_of(body, settings)
     audio_format = body.response_format or "mp3"
     sample_rate = body.sample_rate or carried_rate(audio_format, settings.sample_rate)
     check(audio_format, sample_rate)
@@ -96,10 +86,26 @@ def _segments(body: SpeechBody, voice: Voice, engine: Engine) -> list[Segment]:
     return [replace(p, voice=engine.voices.find(p.voice).name) if p.voice is not None else p for p in pieces]
 
 
-def _voice_name(body: SpeechBody) -> str:
-    if body.voice is None:
-        return ""
-    return (body.voice if isinstance(body.voice, str) else body.voice.id).strip()
+def voice_of(body: VoiceSettings, engine: Engine) -> Voice:
+    """The voice asked for, or the default one. Raises RequestError."""
+    named = body.voice if isinstance(body.voice, str) or body.voice is None else body.voice.id
+    return engine.voices.find((named or "").strip() or engine.settings.default_voice)
+
+
+def sampling_of(body: VoiceSettings, settings: Settings) -> Sampling:
+    """How the tokens are drawn. Raises RequestError."""
+    if body.max_tokens is not None and body.max_tokens > settings.max_tokens:
+        raise RequestError(
+            f"Invalid 'max_tokens': {body.max_tokens}, and this server allows {settings.max_tokens} (ORPHEUS_MAX_TOKENS).",
+            param="max_tokens",
+            code="integer_above_max_value",
+        )
+    return Sampling(
+        temperature=settings.temperature if body.temperature is None else body.temperature,
+        top_p=body.top_p or settings.top_p,
+        max_tokens=body.max_tokens or settings.max_tokens,
+        seed=None if body.seed == -1 else body.seed,
+    )
 
 
 async def speak(job: Job, engine: Engine, report: Report) -> AsyncGenerator[bytes]:

@@ -32,49 +32,9 @@ class VoiceChange:
     """As it is written; the caller's known_voice accepted it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A piece of text between two marks."""
-
-    text: str
-    """Without marks. Empty only where nothing but a pause ends the text."""
-    voice: str | None
-    """Who speaks; None: the voice of the request."""
-    pause_before_s: float
-    """Silence before it, seconds, 0 to 10; pauses that follow one another are added up."""
-    start: int
-    """Where it starts in the given text, in characters."""
-
-
-def passages(text: str, known_voice: Callable[[str], bool]) -> list[Passage]:
-    """Cut a text at its marks; nothing but the marks and bare whitespace between them is left out.
-
-    `[pause:1.5s]`, `[pause:500ms]` and `[pause:1.5]` (seconds) are pauses. `[voice:x]` holds until the next one.
-    Raises RequestError where a voice is unknown or a silence is longer than 10 s.
-    """
-    found: list[Passage] = []
-    voice: str | None = None
-    pause_s, start = 0.0, 0
-    for match in MARK.finditer(text):
-        mark = read_mark(match, known_voice)
-        if mark is None:
-            continue
-        if text[start : match.start()].strip():
-            found.append(Passage(text[start : match.start()], voice, pause_s, start))
-            pause_s = 0.0
-        start = match.end()
-        if isinstance(mark, Pause):
-            pause_s = add_pauses(pause_s, mark.seconds)
-        else:
-            voice = mark.voice
-    if text[start:].strip() or pause_s:
-        rest = text[start:] if text[start:].strip() else ""
-        found.append(Passage(rest, voice, pause_s, start))
-    return found
-
-
 def read_mark(match: re.Match[str], known_voice: Callable[[str], bool]) -> Pause | VoiceChange | None:
-    """What a match of MARK means, None where it is text after all. Raises RequestError as passages() does."""
+    """What a match of MARK means, None where it is text after all. Raises RequestError
+    for an unknown voice and for a silence longer than 10 s."""
     value = match[2].strip()
     if match[1].lower() == "voice":
         return _voice_change(value, known_voice)
