@@ -27,6 +27,8 @@ from tts_engine.jobs.runner import JobRunner
 logger = logging.getLogger("tts_engine")
 
 VERSION = "0.1.0"
+LAST_WORDS_S = 10
+"""What runs may take so long to end when the server is stopped; then it is cut off."""
 OPEN_PATHS = ("/", "/health", "/web/", "/favicon.ico")
 LISTINGS = ("/v1/models", "/models", "/v1/audio/models", "/audio/models", "/v1/voices", "/voices", "/audio/voices")
 LISTING_PREFIXES = ("/v1/models/", "/models/", "/v1/audio/voices")
@@ -137,7 +139,13 @@ def main() -> None:
     """Serve on ORPHEUS_HOST and ORPHEUS_PORT."""
     app = _default_app()
     settings: Settings = app.state.engine.settings
-    uvicorn.run(app, host=settings.host, port=settings.port, log_level=settings.log_level.lower())
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level.lower(),
+        timeout_graceful_shutdown=LAST_WORDS_S,
+    )
 
 
 if __name__ == "__main__":
