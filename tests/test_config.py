@@ -62,6 +62,8 @@ def test_lists_and_pairs_are_written_with_commas(tmp_path: Path) -> None:
     [
         ("ORPHEUS_PORT=abc", "ORPHEUS_PORT='abc'"),
         ("ORPHEUS_API_TIMEOUT=0", "ORPHEUS_API_TIMEOUT='0'"),
+        ("ORPHEUS_ACCESS_KEY=,", "holds no key"),
+        ("ORPHEUS_CACHE_MAX_GB=inf", "ORPHEUS_CACHE_MAX_GB='inf'"),
         ("ORPHEUS_API_URL=ftp://x", "ORPHEUS_API_URL='ftp://x'"),
         ("ORPHEUS_API_URL=http://", "ORPHEUS_API_URL='http://'"),
         ("ORPHEUS_API_URL=http://a:port", "ORPHEUS_API_URL='http://a:port'"),

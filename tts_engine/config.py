@@ -35,6 +35,14 @@ def _names(value: object) -> object:
     return value
 
 
+def _keys(value: object) -> object:
+    """As _names; a value without a key in it must not leave the server open."""
+    keys = _names(value)
+    if isinstance(value, str) and value.strip() and not keys:
+        raise ValueError("holds no key")
+    return keys
+
+
 def _pairs(value: object) -> object:
     """Pairs written with commas and equal signs: "a=b, c=d" -> {"a": "b", "c": "d"}."""
     if not isinstance(value, str):
@@ -46,7 +54,7 @@ def _pairs(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_names)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
 
 
@@ -54,7 +62,12 @@ class Settings(BaseSettings):
     """All settings, checked and frozen. Make one with `load_settings()`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     # The inference server
@@ -140,6 +153,11 @@ class Settings(BaseSettings):
     def _without_comment(cls, value: object) -> object:
         """A value may be followed by a comment also where it comes from `docker --env-file`, which keeps it."""
         return _COMMENT.sub("", value).strip() if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
 
     @field_validator("api_url")
     @classmethod

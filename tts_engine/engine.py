@@ -128,7 +128,7 @@ class Engine:
         found = []
         if self.client is None:
             found.append(NO_INFERENCE_SERVER)
-        elif (problem := (await self.client.server()).problem) is not None:
+        elif (problem := (await self.client.server()).problem) is not None and not self.client.speaks:
             found.append(problem)
         if self.batcher is None:
             found.append(self.codec_problem)

@@ -26,15 +26,19 @@ class OrpheusError(Exception):
     """An error with a message for people: what happened, with which value, and what to do next.
 
     param: name of the request field at fault. code: OpenAI's machine-readable code.
+    log_message: the same for the log, where the message may quote what somebody wants to be said.
     """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     retry_after_s: int | None = None
 
-    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = None, log_message: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.log_message = log_message or message
         self.param = param
         self.code = code
 

@@ -165,6 +165,8 @@ class SegmentSpeech:
             if not await self._from_cache():
                 await self._attempts()
         except BaseException as exc:  # whoever waits for the audio must hear of whatever ended it
+            if isinstance(exc, InferenceError):  # servers quote the prompt
+                exc.log_message = exc.log_message.replace(self._speech.text, "(the text)")
             self._out.end(exc)
             if not isinstance(exc, InferenceError):
                 raise
@@ -233,11 +235,11 @@ class SegmentSpeech:
         except _NoAudio as exc:
             if may_fail and not self._left:
                 return Fault.NO_AUDIO
-            raise InferenceError(str(exc)) from exc
+            raise InferenceError(str(exc), log_message=exc.log_message) from exc
         except InferenceError as exc:
             if not (may_fail and guard.frames and self._nobody_waits()):
                 raise
-            logger.info("Segment %d broke off: %s", self._index, exc.message)
+            logger.info("Segment %d broke off: %s", self._index, exc.log_message)
             return Fault.BROKEN_OFF
         finally:
             reading.cancel()
@@ -302,7 +304,9 @@ class SegmentSpeech:
             report.dropped_tokens += assembler.dropped
         guard.end()
         if guard.fault == Fault.NO_AUDIO:
-            raise _NoAudio(_no_audio(assembler.tokens, heard_text))
+            raise _NoAudio(
+                _no_audio(assembler.tokens, heard_text), _no_audio(assembler.tokens, heard_text and "(text)")
+            )
         finish = completion.finish
         if finish is not None:
             report.prompt_tokens += finish.prompt_tokens or 0
@@ -311,7 +315,11 @@ class SegmentSpeech:
 
 
 class _NoAudio(Exception):
-    """A completion without a single frame, with the reason for people."""
+    """A completion without a single frame, with the reason for people and for the log."""
+
+    def __init__(self, message: str, log_message: str) -> None:
+        super().__init__(message)
+        self.log_message = log_message
 
 
 def _no_audio(tokens: int, text: str) -> str:

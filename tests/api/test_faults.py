@@ -176,3 +176,28 @@ def test_line_that_is_full_answers_503_at_once(weights: object) -> None:
                 go_on.set()
                 for thread in threads:
                     thread.join()
+
+
+def test_what_is_to_be_said_never_stands_in_the_log(
+    server: AppServer, client: httpx.Client, fake: FakeInference
+) -> None:
+    secret = "The password is swordfish."
+    body = {"input": secret, "response_format": "pcm"}
+    fake.always([Text([f"You said: {secret}"]), Finish(), Done()])
+    assert "swordfish" in client.post("/v1/audio/speech", json=body).json()["error"]["message"]
+    fake.always([Reply(400, {"error": {"message": f"bad prompt: tara: {secret}"}})])
+    assert client.post("/v1/audio/speech", json=body).status_code == 502
+    assert "swordfish" not in server.log()
+
+
+def test_server_whose_listing_hangs_is_waited_for_once(weights: object) -> None:
+    with FakeInference() as fake:
+        fake.answers["/v1/models"] = Reply(503, {"error": {"message": "busy"}})
+        with (
+            AppServer({"ORPHEUS_API_URL": fake.url, "ORPHEUS_SNAC_MODEL": str(weights)}) as server,
+            httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client,
+        ):
+            assert client.post("/v1/audio/speech", json=BODY).status_code == 200
+            asked = sum(request.path == "/v1/models" for request in fake.requests)
+            assert client.post("/v1/audio/speech", json=BODY).status_code == 200
+            assert sum(request.path == "/v1/models" for request in fake.requests) <= asked + 1

@@ -153,3 +153,14 @@ def test_pages_of_other_hosts_are_refused(server: AppServer) -> None:
     with connect(url, origin="http://localhost:3000") as socket:
         say(socket, "input.done")
         hear(socket, "session.done")
+
+
+def test_refused_config_leaves_the_one_before_it(socket: ClientConnection, fake: FakeInference) -> None:
+    fake.always(speech(CODES))
+    say(socket, "session.config", voice="leo")
+    say(socket, "session.config", voice="nobody")
+    hear(socket, "error")
+    say(socket, "input.text", text="Hi there.")
+    say(socket, "input.done")
+    hear(socket, "session.done")
+    assert "leo: Hi there." in str(fake.completions[0].body["prompt"])

@@ -61,7 +61,7 @@ class AudioResponse(Response):
                 async for piece in self.audio:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             except OrpheusError as exc:
-                logger.warning("Cut off after the audio had begun: %s", exc.message)
+                logger.warning("Cut off after the audio had begun: %s", exc.log_message)
                 raise StreamBroken from exc
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -41,7 +41,7 @@ def install(app: FastAPI) -> None:
 async def _orpheus(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, OrpheusError)
     if exc.status >= 500:
-        logger.warning("%s %s: %s %s", request.method, request.url.path, exc.status, exc.message)
+        logger.warning("%s %s: %s %s", request.method, request.url.path, exc.status, exc.log_message)
     return error_response(exc)
 
 

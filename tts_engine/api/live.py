@@ -155,8 +155,9 @@ class Conversation:
     async def _answer(self, message: dict[str, Any]) -> None:
         kind = message.get("type")
         if kind == "session.config":
-            self._config = _config(message)
-            settle(self._body(), self._engine)  # refuses bad values now, not when the first text comes
+            config = _config(message)
+            settle(_body(config), self._engine)  # refuses bad values now, and keeps the settings before them
+            self._config = config
             await self._say("session.configured")
         elif kind == "input.text":
             await self._write(message.get("text"))
@@ -191,11 +192,8 @@ class Conversation:
         else:
             self._turn.end()
 
-    def _body(self) -> SpeechBody:
-        return SpeechBody(input="", **self._config.model_dump())
-
     def _start_turn(self) -> Turn:
-        turn = Turn(self._engine, settle(self._body(), self._engine), cleaned=self._config.clean is not False)
+        turn = Turn(self._engine, settle(_body(self._config), self._engine), cleaned=self._config.clean is not False)
         self._turn = turn
         self._speaking = asyncio.create_task(self._speak(turn))
         return turn
@@ -234,6 +232,10 @@ class Conversation:
 
     async def _say_error(self, exc: OrpheusError) -> None:
         await self._say("error", **error_body(exc.message, error_type=exc.type, param=exc.param, code=exc.code))
+
+
+def _body(config: LiveConfig) -> SpeechBody:
+    return SpeechBody(input="", **config.model_dump())
 
 
 def _parse(message: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ async def health() -> PlainTextResponse:
     return PlainTextResponse("OK")
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.api_route("/metrics", methods=["GET", "HEAD"], response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Counters for Prometheus."""
     return Response(engine_of(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -84,6 +84,7 @@ class InferenceClient:
         self._asked_at = 0.0
         self._probing: asyncio.Task[ServerInfo] | None = None
         self._named_model: str | None = None
+        self._spoke = False
 
     async def close(self) -> None:
         """Close all connections; completions that still run break off."""
@@ -103,11 +104,26 @@ class InferenceClient:
         """What a completion needs to know: asks only where no probe has had a result yet."""
         if self._info is not None and self._info.settled:
             return self._info
+        if self._info is not None and self._spoke:
+            # It speaks although it does not say what it is (its list of models hangs): do not wait for that again.
+            if time.monotonic() - self._asked_at >= ASK_AGAIN_S and self._probing is None:
+                self._probing = asyncio.create_task(self._probe())
+            return self._info
         return await self.server()
+
+    @property
+    def speaks(self) -> bool:
+        """A completion has had a delta since the server last behaved oddly."""
+        return self._spoke
+
+    def spoke(self) -> None:
+        """A completion had a delta: what is known of the server is good enough."""
+        self._spoke = True
 
     def doubt(self) -> None:
         """The server behaved unlike what is known of it: the next completion asks again."""
         self._info = None
+        self._spoke = False
 
     def stream(self, speech: Speech, sampling: Sampling) -> "Completion":
         """One completion. Nothing is sent before its first delta is asked for."""
@@ -194,6 +210,7 @@ class Completion(AsyncIterator[Delta]):
             self.finish = self._reader.finish
             return None
         self._begun = True
+        self._client.spoke()
         return Delta(text)
 
     async def _first(self, deadline: float) -> str | None:
