@@ -71,7 +71,7 @@ def read(
     seed: Seed = -1,
 ) -> None:
     """Read a book into a file. Broken off, the same command goes on where it was."""
-    audio_format = "m4b" if output.suffix.lower() == ".m4b" else _format_of(str(output))
+    audio_format = _format_of(str(output), "m4b")
     if not book.is_file():
         _fail(f"There is no file {book}.")
     from tts_engine.api.job_bodies import JobBody
@@ -187,13 +187,13 @@ def _checked(schema: type[Body], fields: dict[str, object]) -> Body:
         _fail(f"Invalid {first['loc'][0]}: {first['msg']}.")
 
 
-def _format_of(output: str) -> str:
+def _format_of(output: str, *more: str) -> str:
     from tts_engine.audio.encoders import FORMATS
 
     ending = Path(output).suffix.lower().removeprefix(".")
     if not Path(output).resolve().parent.is_dir():
         _fail(f"Cannot write {output}: there is no such folder.")
-    names = {kind.extension.removeprefix("."): kind.name for kind in FORMATS.values()}
+    names = {kind.extension.removeprefix("."): kind.name for kind in FORMATS.values()} | {name: name for name in more}
     if ending not in names:
         _fail(f"{output}: the ending gives the format, and must be one of {', '.join(sorted(names))}.")
     return names[ending]
@@ -222,6 +222,8 @@ def _run(work: Coroutine[None, None, None]) -> None:
         asyncio.run(work)
     except OrpheusError as exc:
         _fail(exc.message)
+    except OSError as exc:
+        _fail(f"A file could not be read or written: {exc}.")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 

@@ -104,6 +104,12 @@ class Settings(BaseSettings):
     sample_rate: int = Field(
         24000, ge=8000, le=48000, description="Samples a second of what is sent; other rates than 24000 are resampled."
     )
+    segment_chars: int | None = Field(
+        None,
+        ge=20,
+        le=1000,
+        description="Longest segment in characters; unset: 25 s of speech by the pace of each script.",
+    )
     max_input_chars: int = Field(200_000, ge=1, description="Longest input of one request, in characters.")
 
     # The codec and the hardware

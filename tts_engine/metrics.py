@@ -72,6 +72,14 @@ class Metrics:
         if audio_s:
             self._real_time_factor.observe(elapsed_s / audio_s)
             self._audio.inc(audio_s)
+        self.segment_ended(
+            tokens=tokens, dropped=dropped, truncated=truncated, asked_again=asked_again, problems=problems
+        )
+
+    def segment_ended(
+        self, *, tokens: int, dropped: int, truncated: int, asked_again: int, problems: Sequence[str]
+    ) -> None:
+        """Count what the model said: of a request, or of a job's segment."""
         self._tokens.inc(tokens)
         self._dropped.inc(dropped)
         self._truncated.inc(truncated)

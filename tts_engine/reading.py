@@ -39,7 +39,12 @@ async def read(engine: Engine, book: Path, output: Path, body: JobBody) -> None:
         job = await _watch(runner, job)
         if job.state != "done":
             raise OrpheusError(f"Reading ended: {job.error or job.state}. The same command goes on from here.")
-        shutil.copyfile(await runner.render(job.id, job.settings.format), output)
+        part = output.with_name(f".{output.name}.part")
+        try:
+            await asyncio.to_thread(shutil.copyfile, await runner.render(job.id, job.settings.format), part)
+            part.replace(output)
+        finally:
+            part.unlink(missing_ok=True)
         problems = await runner.library.problems(job.id)
     finally:
         await runner.close()

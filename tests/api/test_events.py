@@ -2,12 +2,14 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 
 from tests.support import tiny_snac
+from tests.support.app_server import AppServer
 from tests.support.fake_inference import FakeInference
 from tests.support.fake_script import ErrorEvent, Tokens, frames_to_tokens, speech
 
@@ -89,3 +91,15 @@ def test_metrics_count_requests_tokens_and_failures(client: httpx.Client, fake: 
     assert value("orpheus_tokens_total") == before["orpheus_tokens_total"] + 70
     assert value('orpheus_requests_total{outcome="InferenceError"}') == failed + 1
     assert value("orpheus_first_audio_seconds_count") >= 1
+
+
+def test_segments_are_as_long_as_the_setting_allows(weights: Path) -> None:
+    with FakeInference() as fake:
+        fake.always(speech(tiny_snac.random_codes(20)))
+        settings = {"ORPHEUS_API_URL": fake.url, "ORPHEUS_SNAC_MODEL": str(weights), "ORPHEUS_SEGMENT_CHARS": "60"}
+        with AppServer(settings) as server:
+            body = {"input": TWO_SENTENCES, "response_format": "pcm"}
+            httpx.post(f"{server.url}/v1/audio/speech", json=body, timeout=30, trust_env=False).raise_for_status()
+        prompts = ["".join(part for part in r.body["prompt"] if isinstance(part, str)) for r in fake.completions]
+        assert len(prompts) >= 4
+        assert max(len(prompt) for prompt in prompts) <= len("tara: ") + 61

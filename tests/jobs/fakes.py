@@ -16,6 +16,7 @@ from tts_engine.jobs.files import Pcm
 from tts_engine.jobs.planning import plan
 from tts_engine.jobs.records import JobSettings, NewJob
 from tts_engine.llm.dialects import Sampling
+from tts_engine.metrics import Metrics
 from tts_engine.synthesis import Report, SpeechRequest
 
 RATE = 24_000
@@ -69,6 +70,8 @@ class FakeEngine:
         self.settings = Settings(_env_file=None, **settings)  # type: ignore[call-arg]
         self.voices = self.settings.voices
         self.plan = FakePlan(workers)
+        self.client = None
+        self.metrics = Metrics()
         self.admission = Admission(speaking=places, waiting=8)
         self.open = asyncio.Event()
         self.open.set()

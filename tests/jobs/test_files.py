@@ -43,13 +43,16 @@ def test_damaged_and_missing_segments_are_said(tmp_path: Path) -> None:
             from_flac(tmp_path / name)
 
 
-def test_a_sweep_leaves_what_counts(tmp_path: Path) -> None:
+def test_a_sweep_leaves_what_counts_and_what_is_not_ours(tmp_path: Path) -> None:
     files = JobFiles(tmp_path)
-    for job, name in (("a", "1.flac"), ("a", "2.flac.part"), ("b", "1.flac")):
+    first, second = "job_" + 24 * "a", "job_" + 24 * "b"
+    ours = ((first, "000001-0.flac"), (first, "audio.mp3.0a1b.part"), (second, "000001-0.flac"))
+    for job, name in (*ours, (first, "notes.txt"), ("thesis", "1.docx")):
         (files.folder(job) / name).write_bytes(b"x")
-    assert files.sweep({"a": {"1.flac"}}) == 2
-    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")] == ["a/1.flac"]
-    assert not (tmp_path / "b").exists()
+    assert files.sweep({first: {"000001-0.flac"}}) == 2
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
+    assert left == {f"{first}/000001-0.flac", f"{first}/notes.txt", "thesis/1.docx"}
+    assert not (tmp_path / second).exists()
 
 
 @pytest.mark.parametrize("format", JOB_FORMATS)

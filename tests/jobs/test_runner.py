@@ -308,7 +308,7 @@ async def test_what_a_crash_left_half_written_is_swept_at_the_start(
     for stray in (
         folder / job_id / "000009-0.flac",
         folder / job_id / "audio.mp3.part",
-        folder / "job_gone" / "0.flac",
+        folder / ("job_" + 24 * "0") / "000000-0.flac",
     ):
         stray.parent.mkdir(exist_ok=True)
         stray.write_bytes(b"x")

@@ -41,7 +41,7 @@ def test_it_is_durable(store: JobStore) -> None:
 def test_a_take_that_was_superseded_is_not_counted(store: JobStore) -> None:
     job_id = store.add(job(FakeEngine(), text(2)))
     old = store.segment(job_id, 0)
-    store.add_output(job_id, "audio.mp3", 5)
+    store.add_output(job_id, "audio.mp3", 5, 0)
     assert store.ask_again(job_id, 0, seed=4) == ["audio.mp3"]
     with pytest.raises(ConflictError):
         store.count(job_id, old, MADE, 1.0)

@@ -97,9 +97,10 @@ def planned(body: JobBody, upload: Upload | None, engine: Engine) -> NewJob:
         book,
         settings,
         engine.voices,
-        language=(body.language or voice_language).lower(),
+        language=(body.language or book.language or voice_language).lower(),
         clean=body.clean is not False,
         title=body.title or "",
+        max_chars=engine.settings.segment_chars,
     )
 
 
@@ -110,6 +111,6 @@ def _settings(body: JobBody, engine: Engine) -> tuple[JobSettings, str]:
     codec = "aac" if job_format == "m4b" else job_format
     sample_rate = body.sample_rate or carried_rate(codec, engine.settings.sample_rate)
     check(codec, sample_rate)
-    return JobSettings(
-        voice.name, sampling_of(body, engine.settings), job_format, body.speed or 1.0, sample_rate
-    ), voice.language
+    sampling = sampling_of(body, engine.settings)
+    cached = sampling.seed is not None if body.cache is None else body.cache
+    return JobSettings(voice.name, sampling, job_format, body.speed or 1.0, sample_rate, cached), voice.language

@@ -81,8 +81,10 @@ class Turn:
         self._engine = engine
         self._cleaned = cleaned
         voices = engine.voices
-        language = job.voice.language
-        self.text = LiveSegments(lambda: SegmentStream(language=language, known_voice=voices.knows), language)
+        language, limit = job.voice.language, engine.settings.segment_chars
+        self.text = LiveSegments(
+            lambda: SegmentStream(language=language, max_chars=limit, known_voice=voices.knows), language
+        )
         self._segments: asyncio.Queue[Segment | None] = asyncio.Queue()
         self.job = replace(job, speech=replace(job.speech, segments=self._each()))
 

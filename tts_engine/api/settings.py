@@ -45,6 +45,7 @@ AT_RUN_TIME = (
     "voice_aliases",
     "default_voice",
     "sample_rate",
+    "segment_chars",
     "max_waiting",
     "log_level",
 )

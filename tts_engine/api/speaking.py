@@ -82,7 +82,12 @@ def _segments(body: SpeechBody, voice: Voice, engine: Engine) -> list[Segment]:
     text = body.input.encode(errors="ignore").decode()  # half a surrogate pair is no character
     if body.clean is not False:
         text = clean(text, language_of(text, voice.language))
-    pieces = segments(text, language=voice.language, known_voice=engine.voices.knows)
+    pieces = segments(
+        text,
+        language=voice.language,
+        max_chars=engine.settings.segment_chars,
+        known_voice=engine.voices.knows,
+    )
     return [replace(p, voice=engine.voices.find(p.voice).name) if p.voice is not None else p for p in pieces]
 
 

@@ -5,6 +5,7 @@ import contextlib
 
 from tts_engine.audio.blocks import Pcm
 from tts_engine.audio.joins import Timing
+from tts_engine.errors import ConflictError, NotFoundError
 from tts_engine.jobs.joining import JobJoiner
 from tts_engine.jobs.library import CODEC_RATE, JobLibrary
 from tts_engine.jobs.m4b import ChapterMark
@@ -27,6 +28,7 @@ async def assemble(library: JobLibrary, job: Job, format: str, *, follow: bool) 
     path = library.files.folder(job.id) / output_name(format)
     file = OutputFile(path, job.settings, format, CODEC_RATE, job.title)
     assembly = _Assembly(library, job, file)
+    takes = await library.store.ask(JobStore.takes, job.id)
     try:
         await unbroken(asyncio.to_thread(file.open))
         async with contextlib.aclosing(library.heard(job.id, follow=follow)) as heard:
@@ -36,7 +38,11 @@ async def assemble(library: JobLibrary, job: Job, format: str, *, follow: bool) 
     except BaseException:
         file.abandon()
         raise
-    await library.store.ask(JobStore.add_output, job.id, path.name, size)
+    try:
+        await library.store.ask(JobStore.add_output, job.id, path.name, size, takes)
+    except (ConflictError, NotFoundError):
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+        raise
     library.bell.ring()
 
 

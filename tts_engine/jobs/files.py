@@ -5,6 +5,7 @@ A file has its name only when it is whole and on the disk; what is being made en
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,9 @@ from tts_engine.audio.blocks import Pcm
 from tts_engine.audio.lossless import from_flac
 
 PART = ".part"
+_JOB = re.compile("job_[0-9a-f]{24}")
+_OURS = re.compile(r"[0-9]{6,}-[0-9]+\.flac|audio\.")
+"""What this program writes; a data folder may hold other people's files, too, and those stay."""
 
 
 class JobFiles:
@@ -49,13 +53,13 @@ class JobFiles:
     def sweep(self, known: Mapping[str, set[str]]) -> int:
         """Delete what no job counts. known: job id -> names of its files. Returns how many files went."""
         swept = 0
-        for folder in [path for path in self._root.glob("*") if path.is_dir()]:
+        for folder in [path for path in self._root.glob("job_*") if _JOB.fullmatch(path.name) and path.is_dir()]:
             names = known.get(folder.name, set())
-            strays = [path for path in folder.iterdir() if path.name not in names]
+            strays = [path for path in folder.iterdir() if path.name not in names and _OURS.match(path.name)]
             for path in strays:
                 path.unlink()
             swept += len(strays)
-            if not names:
+            if not names and not any(folder.iterdir()):
                 folder.rmdir()
         return swept
 

@@ -1,6 +1,7 @@
 """The finished file of a job: segments in, a file in its format out, or nothing at all."""
 
 import os
+import secrets
 from pathlib import Path
 from typing import Protocol
 
@@ -41,7 +42,7 @@ class OutputFile:
 
     def __init__(self, path: Path, settings: JobSettings, format: str, source_rate: int, title: str) -> None:  # noqa: A002
         self.path = path
-        self._part = path.with_name(path.name + PART)
+        self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")  # two may write at once
         self._settings = settings
         self._format = format
         self._source_rate = source_rate

@@ -19,17 +19,24 @@ MAX_SEGMENTS = 200_000
 
 
 def plan(
-    book: Book, settings: JobSettings, voices: VoiceBook, *, language: str, clean: bool, title: str = ""
+    book: Book,
+    settings: JobSettings,
+    voices: VoiceBook,
+    *,
+    language: str,
+    clean: bool,
+    title: str = "",
+    max_chars: int | None = None,
 ) -> NewJob:
     """Cut a book into the segments of a job. A seed is drawn where the settings have none. Blocking, linear time.
 
-    language: ISO 639-1, of text in Latin letters. Raises RequestError for a mark with an unknown voice, and where
+    language: ISO 639-1, of text in Latin letters. max_chars: longest segment; None: 25 s of speech. Raises RequestError for a mark with an unknown voice, and where
     there is nothing to say.
     """
     titles: list[str] = []
     pieces: list[NewSegment] = []
     for chapter in book.chapters:
-        found = _segments(chapter, language, clean, voices.knows)
+        found = _segments(chapter, language, clean, voices.knows, max_chars)
         if found:
             pieces += [_new_segment(piece, settings.voice, voices, len(titles)) for piece in found]
             titles.append(chapter.title)
@@ -44,11 +51,13 @@ def plan(
     return NewJob(title or book.title, settings, tuple(titles), tuple(_ended(pieces)))
 
 
-def _segments(chapter: Chapter, language: str, clean: bool, known_voice: Callable[[str], bool]) -> list[Segment]:
+def _segments(
+    chapter: Chapter, language: str, clean: bool, known_voice: Callable[[str], bool], max_chars: int | None
+) -> list[Segment]:
     text = chapter.text.encode(errors="ignore").decode()  # half a surrogate pair is no character
     if clean:
         text = clean_text(text, language_of(text, language))
-    return segments(text, language=language, known_voice=known_voice)
+    return segments(text, language=language, max_chars=max_chars, known_voice=known_voice)
 
 
 def _new_segment(piece: Segment, voice: str, voices: VoiceBook, chapter: int) -> NewSegment:

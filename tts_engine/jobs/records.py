@@ -28,6 +28,8 @@ class JobSettings:
     """0.25 to 4; of the file, not of the stored segments."""
     sample_rate: int
     """Of the file, Hz."""
+    cached: bool = False
+    """Use the cache of segments: asked for, or the user gave a seed."""
 
 
 @dataclass(frozen=True, slots=True)

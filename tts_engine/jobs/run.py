@@ -73,10 +73,16 @@ class JobRun:
         """
         job = self._job
         waiting = deque(await self._library.store.ask(JobStore.waiting, job.id))
-        work: list[Coroutine[Any, Any, None]] = [self._work(waiting) for _ in range(self._engine.plan.workers)]
+        work: list[Coroutine[Any, Any, None]] = [self._work(waiting) for _ in range(await self._workers())]
         if waiting or output_name(job.settings.format) not in await self._library.outputs(job.id):
             work.append(assemble(self._library, job, job.settings.format, follow=True))
         await _together(work)
+
+    async def _workers(self) -> int:
+        """One slot of the inference server stays free, where it has two: a live request waits for no whole segment."""
+        client, workers = self._engine.client, self._engine.plan.workers
+        slots = (await client.known_server()).slots if client is not None else None
+        return workers if slots is None else max(1, min(workers, slots - 1))
 
     async def _work(self, waiting: deque[int]) -> None:
         while waiting:
@@ -120,9 +126,18 @@ class JobRun:
         speech = Segment(segment.prompt, segment.voice, language, "end", None, 0, len(segment.prompt))
         sampling = replace(self._job.settings.sampling, seed=segment.seed)
         report = Report()
-        request = SpeechRequest([speech], segment.voice, sampling, whole=True)
-        async with self._places.place(), contextlib.aclosing(synthesizer.stream(request, report)) as stream:
-            pieces = [pcm async for pcm in stream]
+        request = SpeechRequest([speech], segment.voice, sampling, cached=self._job.settings.cached, whole=True)
+        try:
+            async with self._places.place(), contextlib.aclosing(synthesizer.stream(request, report)) as stream:
+                pieces = [pcm async for pcm in stream]
+        finally:
+            self._engine.metrics.segment_ended(
+                tokens=report.tokens,
+                dropped=report.dropped_tokens,
+                truncated=report.truncated,
+                asked_again=report.asked_again,
+                problems=[fault for _, fault in report.problems],
+            )
         return np.concatenate([EMPTY, *pieces]), synthesizer.sample_rate, _problem(report)
 
     async def _keep(self, segment: JobSegment, pcm: Pcm, sample_rate: int, problem: str | None) -> None:

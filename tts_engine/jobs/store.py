@@ -231,9 +231,17 @@ class JobStore:
 
     # Files
 
-    def add_output(self, job_id: str, file: str, size: int) -> None:
-        """A finished file of the whole job is there."""
+    def takes(self, job_id: str) -> int:
+        """Goes up whenever a segment is asked for anew."""
+        taken: int = self._db.execute("SELECT TOTAL(take) FROM segments WHERE job = ?", (job_id,)).fetchone()[0]
+        return int(taken)
+
+    def add_output(self, job_id: str, file: str, size: int, takes: int) -> None:
+        """A finished file of the whole job is there, begun at so many takes. Raises ConflictError if it is old now."""
         with self._change():
+            self._state(job_id)
+            if self.takes(job_id) != takes:
+                raise ConflictError("A segment was asked for anew meanwhile: try again.", code="superseded")
             self._db.execute("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?)", (job_id, file, size))
             self._touch(job_id)
 
