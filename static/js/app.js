@@ -28,6 +28,10 @@ const wave = createWave(player, (part) => {
   setLoop(part);
   if (player.currentTime < part.start || player.currentTime >= part.end) player.currentTime = part.start;
 });
+document.addEventListener("settings-saved", () => {
+  showError("");
+  server.refresh();
+});
 let generation = null;
 
 // Views
@@ -60,6 +64,7 @@ async function speak() {
   }
   showError("");
   generation?.stop();
+  voices.leave();
   const mine = (generation = new Generation(editor.text, voices.name, options.values));
   player.load(mine.clip);
   player.play();

@@ -142,6 +142,7 @@ export class History extends EventTarget {
     this.show();
     this.#showComparison();
     announce(t("history.empty"));
+    $("history-heading").focus();
   }
 
   /** Buttons of what plays show a pause. */

@@ -62,6 +62,7 @@ export class Settings {
     try {
       this.#show(await getJson("/settings", { json: { values: this.#changes() } }));
       this.#said(t("settings.saved"), "good");
+      document.dispatchEvent(new Event("settings-saved"));
     } catch (error) {
       this.#said(error.message, "bad");
       $(`setting-${error.param}`)?.setAttribute("aria-invalid", "true");

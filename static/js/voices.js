@@ -125,6 +125,14 @@ export class Voices extends EventTarget {
     await this.#player.play();
   }
 
+  /** Something else is to be heard. */
+  leave() {
+    this.#preview?.generation?.stop();
+    const preview = this.#preview;
+    this.#preview = null;
+    if (preview) this.#mark(preview.button, preview.name, "play");
+  }
+
   #stop() {
     this.#preview?.generation?.stop();
     if (this.#preview) this.#player.pause();
